@@ -1,0 +1,135 @@
+//! The function's own output lines → our log, of any length, without ever blocking the function.
+
+use std::{io, sync::Arc};
+
+use bytes::{Buf as _, BytesMut};
+use tokio::net::unix::pipe;
+
+/// Which of a function's streams a line came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Where a function's lines go. Implementations must not block: they drop when their reader does
+/// not keep up.
+pub trait Sink: Send + Sync {
+    /// One line, or one piece of an overlong one, without its newline.
+    fn line(&self, stream: Stream, line: &[u8]);
+
+    /// Bytes that are copied to standard output as they are (`write_debug`).
+    fn raw(&self, bytes: &[u8]);
+}
+
+/// The log of one function.
+#[derive(Clone)]
+pub struct Log {
+    /// Where lines go.
+    pub sink: Arc<dyn Sink>,
+    /// The longest line in bytes; what is longer arrives in pieces of this size.
+    pub longest_line: usize,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("longest_line", &self.longest_line).finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Copies lines in the background until every writer of the pipe is gone.
+    pub fn follow(&self, stream: Stream, pipe: pipe::Receiver) {
+        let log = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = log.copy(stream, &pipe).await {
+                tracing::warn!(%error, ?stream, "could not read the function's output");
+            }
+        });
+    }
+
+    async fn copy(&self, stream: Stream, pipe: &pipe::Receiver) -> io::Result<()> {
+        let mut lines = Lines { longest: self.longest_line.max(1), scanned: 0 };
+        let mut buffer = BytesMut::with_capacity(4 * 1024);
+        loop {
+            pipe.readable().await?;
+            match pipe.try_read_buf(&mut buffer) {
+                Ok(0) => break,
+                Ok(_) => lines.take(&mut buffer, |line| self.sink.line(stream, line)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if buffer.is_empty() && buffer.capacity() > 64 * 1024 {
+                buffer = BytesMut::new();
+            }
+            buffer.reserve(4 * 1024);
+        }
+        if !buffer.is_empty() {
+            self.sink.line(stream, &buffer);
+        }
+        Ok(())
+    }
+}
+
+/// Cuts complete lines off the front of a buffer.
+struct Lines {
+    longest: usize,
+    /// How much of the buffer is known to hold no newline.
+    scanned: usize,
+}
+
+impl Lines {
+    fn take(&mut self, buffer: &mut BytesMut, mut line: impl FnMut(&[u8])) {
+        loop {
+            let newline = buffer[self.scanned..].iter().position(|&byte| byte == b'\n');
+            match newline.map(|at| self.scanned + at) {
+                Some(at) if at <= self.longest => {
+                    line(&buffer[..at]);
+                    buffer.advance(at + 1);
+                }
+                _ if buffer.len() > self.longest => {
+                    line(&buffer[..self.longest]);
+                    buffer.advance(self.longest);
+                }
+                _ => {
+                    self.scanned = buffer.len();
+                    return;
+                }
+            }
+            self.scanned = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(longest: usize, pieces: &[&str]) -> (Vec<String>, String) {
+        let mut lines = Lines { longest, scanned: 0 };
+        let (mut buffer, mut out) = (BytesMut::new(), Vec::new());
+        for piece in pieces {
+            buffer.extend_from_slice(piece.as_bytes());
+            lines.take(&mut buffer, |line| out.push(String::from_utf8_lossy(line).into_owned()));
+        }
+        (out, String::from_utf8_lossy(&buffer).into_owned())
+    }
+
+    #[test]
+    fn lines_are_cut_at_newlines_and_at_the_limit() {
+        for (longest, pieces, expected, rest) in [
+            (80, &["a\nb\n", "c"][..], &["a", "b"][..], "c"),
+            (80, &["a", "b\n", "\n"], &["ab", ""], ""),
+            (3, &["abcdefgh"], &["abc", "def"], "gh"),
+            (3, &["abc\n"], &["abc"], ""),
+            (3, &["ab", "cd\n"], &["abc", "d"], ""),
+            (1, &["xyz"], &["x", "y"], "z"),
+        ] {
+            let (got, left) = lines(longest, pieces);
+            assert_eq!(got, expected, "{pieces:?}");
+            assert_eq!(left, rest, "{pieces:?}");
+        }
+    }
+}

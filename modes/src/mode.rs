@@ -1,0 +1,105 @@
+//! The closed set of modes: an enum that only delegates.
+
+use http::{Request, Response};
+
+use crate::{
+    Body, Context, Error,
+    classic::{self, Classic},
+    static_files::{self, StaticFiles},
+    streaming::{self, Streaming},
+    upstream::{self, Upstream},
+};
+
+/// One mode's configuration.
+#[derive(Debug)]
+pub enum Config {
+    /// mode=classic and mode=serializing.
+    Classic(classic::Config),
+    /// mode=streaming.
+    Streaming(streaming::Config),
+    /// mode=http.
+    Upstream(upstream::Config),
+    /// mode=static.
+    Static(static_files::Config),
+}
+
+/// A way to answer requests.
+#[derive(Debug)]
+pub enum Mode {
+    /// See [`classic`].
+    Classic(Classic),
+    /// See [`streaming`].
+    Streaming(Streaming),
+    /// See [`upstream`].
+    Upstream(Upstream),
+    /// See [`static_files`].
+    Static(StaticFiles),
+}
+
+/// Why a mode cannot serve at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The long-lived child could not be started.
+    #[error(transparent)]
+    Child(#[from] Error),
+    /// The root of the static files cannot be served.
+    #[error(transparent)]
+    Root(#[from] static_files::RootError),
+}
+
+impl Mode {
+    /// Builds a mode, and starts its child if it has one. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// What makes every call impossible.
+    pub fn build(config: Config) -> Result<Self, StartError> {
+        Ok(match config {
+            Config::Classic(config) => Self::Classic(Classic::new(config)),
+            Config::Streaming(config) => Self::Streaming(Streaming::new(config)),
+            Config::Upstream(config) => Self::Upstream(Upstream::start(config)?),
+            Config::Static(config) => Self::Static(StaticFiles::new(config)?),
+        })
+    }
+
+    /// One call.
+    ///
+    /// # Errors
+    /// Why there is no response. What goes wrong after it began is the body's last item.
+    pub async fn call(
+        &self,
+        request: Request<Body>,
+        context: Context,
+    ) -> Result<Response<Body>, Error> {
+        match self {
+            Self::Classic(mode) => mode.call(request, context.deadline).await,
+            Self::Streaming(mode) => mode.call(request, context.deadline).await,
+            Self::Upstream(mode) => mode.call(request, context).await,
+            Self::Static(mode) => mode.call(request).await,
+        }
+    }
+
+    /// Whether a call would be answered at once.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        match self {
+            Self::Upstream(mode) => mode.is_ready(),
+            Self::Classic(_) | Self::Streaming(_) | Self::Static(_) => true,
+        }
+    }
+
+    /// Done when no call can ever be answered any more: says why.
+    pub async fn died(&self) -> String {
+        match self {
+            Self::Upstream(mode) => mode.died().await,
+            Self::Classic(_) | Self::Streaming(_) | Self::Static(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends what the mode keeps running between calls.
+    pub async fn stop(&self) {
+        match self {
+            Self::Upstream(mode) => mode.stop().await,
+            Self::Classic(_) | Self::Streaming(_) | Self::Static(_) => {}
+        }
+    }
+}

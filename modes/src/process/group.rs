@@ -1,0 +1,99 @@
+//! Ending a process group: TERM, a grace period for every member, KILL, reap.
+
+use std::{fs, time::Duration};
+
+use rustix::process::{Pid, Signal};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::task::TaskTracker;
+
+use super::{Exit, Process, signal_group};
+
+/// Ends what calls leave behind, and knows when the last of it is gone.
+#[derive(Clone, Debug)]
+pub struct Reaper {
+    grace: Duration,
+    pending: TaskTracker,
+}
+
+impl Reaper {
+    /// `grace` is how long a group has between TERM and KILL.
+    #[must_use]
+    pub fn new(grace: Duration) -> Self {
+        Self { grace, pending: TaskTracker::new() }
+    }
+
+    /// Ends `process` in the background.
+    pub(super) fn take(&self, mut process: Process) {
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.pending.spawn(async move { end(&mut process).await });
+        } else {
+            // The runtime is gone, so nobody is left to wait out a grace period.
+            signal_group(process.leader, Signal::KILL);
+            let _ = process.reap();
+        }
+    }
+
+    /// Done when every group that was handed over so far has ended.
+    pub async fn idle(&self) {
+        self.pending.close();
+        self.pending.wait().await;
+        self.pending.reopen();
+    }
+}
+
+/// Ends the group that `process` leads; `None` when somebody else reaped it.
+pub(super) async fn end(process: &mut Process) -> Option<Exit> {
+    let deadline = Instant::now() + process.reaper.grace;
+    signal_group(process.leader, Signal::TERM);
+    // Without descriptors nothing can be watched: then KILL follows at once, rather than a leak.
+    let exited = std::future::poll_fn(|cx| process.poll_exited(cx));
+    if timeout_at(deadline, exited).await.is_ok() {
+        // The leader was quick (a shell is); its children have the same grace to clean up.
+        let mut pause = Duration::from_millis(1);
+        while Instant::now() < deadline && has_other_members(process.leader) {
+            sleep(pause.min(deadline - Instant::now())).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+    signal_group(process.leader, Signal::KILL);
+    process.wait().await.ok()
+}
+
+/// Whether a live process besides the leader is in its group. The kernel has no call for it (a
+/// zombie leader still counts for kill(2)), so this reads `/proc`; where there is none, nobody is
+/// given more time. Only ever asked about groups that are being ended.
+fn has_other_members(leader: Pid) -> bool {
+    let Ok(entries) = fs::read_dir("/proc") else { return false };
+    entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            return false;
+        };
+        pid != leader.as_raw_nonzero().get()
+            && fs::read_to_string(entry.path().join("stat"))
+                .is_ok_and(|stat| is_live_member(&stat, leader.as_raw_nonzero().get()))
+    })
+}
+
+/// proc(5): `pid (comm) state ppid pgrp …`, where comm may hold anything, parentheses included.
+fn is_live_member(stat: &str, group: i32) -> bool {
+    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
+    let mut fields = rest.split_ascii_whitespace();
+    let state = fields.next();
+    let pgrp = fields.nth(1).and_then(|field| field.parse().ok());
+    pgrp == Some(group) && !matches!(state, Some("Z" | "X") | None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_live_member;
+
+    #[test]
+    fn group_members_are_told_from_stat_lines() {
+        assert!(is_live_member("12 (a) b) S 1 77 77 0", 77));
+        assert!(!is_live_member("12 (sh) Z 1 77 77 0", 77), "a zombie needs no time");
+        assert!(!is_live_member("12 (sh) S 1 78 77 0", 77));
+        assert!(!is_live_member("", 77));
+        assert!(!is_live_member("12 (sh) S", 77));
+    }
+}

@@ -1,0 +1,238 @@
+//! A process's whole output, kept in memory up to a bound and in an unlinked file beyond it.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use tokio::net::unix::pipe;
+
+use crate::{body::Body, error::Error, file_body::FileBody};
+
+/// How much is gathered before one write to the file: few thread hops, little memory.
+const PIECE: usize = 256 * 1024;
+/// What one read of the pipe asks for: the size of a pipe that nobody enlarged (pipe(7)).
+const READ: usize = 64 * 1024;
+/// How many first bytes a content type is sniffed from (WHATWG MIME Sniffing, section 5.2).
+const SNIFFED: usize = 512;
+
+/// Bounds of one output.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes kept in memory.
+    pub memory: usize,
+    /// Bytes in all, after which the call fails; `None` for no limit.
+    pub limit: Option<u64>,
+    /// Where the unlinked file is made.
+    pub directory: PathBuf,
+}
+
+/// A complete output.
+#[derive(Debug)]
+pub enum Output {
+    /// All of it.
+    Memory(Bytes),
+    /// More than `memory` bytes.
+    File {
+        /// Unlinked, positioned anywhere.
+        file: File,
+        /// Its length in bytes.
+        length: u64,
+        /// Its first bytes, enough to sniff a content type from.
+        start: Bytes,
+    },
+}
+
+impl Output {
+    /// Its length in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File { length, .. } => *length,
+        }
+    }
+
+    /// The first bytes, enough to sniff a content type.
+    #[must_use]
+    pub fn start(&self) -> &[u8] {
+        match self {
+            Self::Memory(bytes) => bytes,
+            Self::File { start, .. } => start,
+        }
+    }
+
+    /// As a response body with a known length.
+    #[must_use]
+    pub fn into_body(self) -> Body {
+        match self {
+            Self::Memory(bytes) => Body::full(bytes),
+            Self::File { file, length, .. } => Body::stream(FileBody::new(file, 0, length)),
+        }
+    }
+}
+
+/// Reads `pipe` to its end. `tap` sees every piece as it comes.
+///
+/// # Errors
+/// [`Error::OutputTooLarge`] beyond the limit, [`Error::Io`] when the file cannot be made or
+/// written.
+pub async fn collect(
+    pipe: &pipe::Receiver,
+    config: &Config,
+    mut tap: impl FnMut(&[u8]),
+) -> Result<Output, Error> {
+    let doing = Error::io("reading the function's output");
+    let mut spool = Spool::new(config);
+    loop {
+        spool.memory.reserve(READ);
+        let before = spool.memory.len();
+        pipe.readable().await.map_err(doing)?;
+        match pipe.try_read_buf(&mut spool.memory) {
+            Ok(0) => return spool.finish().await,
+            Ok(_) => tap(&spool.memory[before..]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(doing(error)),
+        }
+        spool.settle(before).await?;
+    }
+}
+
+/// Reads a request body to its end, so that its length is known.
+///
+/// # Errors
+/// As [`collect`], and the body's own.
+pub async fn collect_body(mut body: Body, config: &Config) -> Result<Output, Error> {
+    let mut spool = Spool::new(config);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        let before = spool.memory.len();
+        spool.memory.extend_from_slice(&data);
+        spool.settle(before).await?;
+    }
+    spool.finish().await
+}
+
+/// An output in the making.
+struct Spool<'a> {
+    config: &'a Config,
+    /// What is not in the file.
+    memory: BytesMut,
+    /// The file and the first bytes of all.
+    spilled: Option<(File, Bytes)>,
+    length: u64,
+}
+
+impl<'a> Spool<'a> {
+    fn new(config: &'a Config) -> Self {
+        Self { config, memory: BytesMut::new(), spilled: None, length: 0 }
+    }
+
+    /// Accounts for what `memory` gained beyond `before`, and makes room.
+    async fn settle(&mut self, before: usize) -> Result<(), Error> {
+        self.length += (self.memory.len() - before) as u64;
+        if let Some(limit) = self.config.limit.filter(|limit| self.length > *limit) {
+            return Err(Error::OutputTooLarge(limit));
+        }
+        let bound = if self.spilled.is_some() { PIECE } else { self.config.memory };
+        if self.memory.len() <= bound {
+            return Ok(());
+        }
+        let memory = std::mem::take(&mut self.memory);
+        let (file, start) = match self.spilled.take() {
+            Some(spilled) => spilled,
+            None => {
+                let start = Bytes::copy_from_slice(&memory[..memory.len().min(SNIFFED)]);
+                (create(self.config).await?, start)
+            }
+        };
+        let (file, memory) = write(file, memory).await?;
+        self.memory = memory;
+        self.spilled = Some((file, start));
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<Output, Error> {
+        match self.spilled {
+            None => Ok(Output::Memory(self.memory.freeze())),
+            Some((file, start)) => {
+                let (file, _) = write(file, self.memory).await?;
+                Ok(Output::File { file, length: self.length, start })
+            }
+        }
+    }
+}
+
+/// The directory may be slow, so the file is made and written on the blocking pool.
+async fn create(config: &Config) -> Result<File, Error> {
+    let directory = config.directory.clone();
+    run("making a temporary file for the output", move || tempfile::tempfile_in(directory)).await
+}
+
+/// Hands the emptied buffer back.
+async fn write(mut file: File, mut bytes: BytesMut) -> Result<(File, BytesMut), Error> {
+    run("writing the output to a temporary file", move || {
+        file.write_all(&bytes)?;
+        bytes.clear();
+        Ok((file, bytes))
+    })
+    .await
+}
+
+async fn run<T: Send + 'static>(
+    doing: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(Error::io(doing))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Seek as _};
+
+    use super::*;
+
+    async fn collected(input: Vec<u8>, memory: usize, limit: Option<u64>) -> Result<Output, Error> {
+        let (ours, mut theirs) = std::io::pipe().unwrap();
+        let writer = std::thread::spawn(move || theirs.write_all(&input));
+        let pipe = pipe::Receiver::from_owned_fd(ours.into()).unwrap();
+        let config = Config { memory, limit, directory: std::env::temp_dir() };
+        let mut tapped = 0;
+        let output = collect(&pipe, &config, |piece| tapped += piece.len() as u64).await;
+        drop(pipe);
+        let _ = writer.join();
+        if let Ok(output) = &output {
+            assert_eq!(tapped, output.length());
+        }
+        output
+    }
+
+    #[tokio::test]
+    async fn small_outputs_stay_in_memory_and_large_ones_go_to_a_file_byte_for_byte() {
+        let input: Vec<u8> = (0..2_000_000_u32).map(|n| (n % 251) as u8).collect();
+        let output = collected(input[..1000].to_vec(), 1000, None).await.unwrap();
+        assert!(matches!(&output, Output::Memory(bytes) if bytes[..] == input[..1000]));
+        let Output::File { mut file, length, start } =
+            collected(input.clone(), 1000, None).await.unwrap()
+        else {
+            panic!("must be a file")
+        };
+        assert_eq!(length, input.len() as u64);
+        assert_eq!(start[..], input[..512]);
+        let mut copy = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut copy).unwrap();
+        assert!(copy == input);
+    }
+
+    #[tokio::test]
+    async fn outputs_beyond_the_limit_fail() {
+        assert!(collected(vec![0; 100], 1000, Some(100)).await.is_ok());
+        let error = collected(vec![0; 101], 1000, Some(100)).await.unwrap_err();
+        assert!(error.to_string().contains("spool_limit (100 bytes)"), "{error}");
+    }
+}

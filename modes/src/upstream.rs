@@ -1,0 +1,160 @@
+//! mode=http: one long-lived child, and a reverse proxy to it.
+//!
+//! A call that comes before the child listens waits for it. The child's life is looked after by
+//! one task ([`supervise`]); everyone else only sees its [`State`].
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, Response, header};
+use http_body::Body as _;
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
+
+use crate::{
+    body::Body,
+    error::Error,
+    logs::Log,
+    process::Launcher,
+    proxy::{Context, Proxy, Target},
+    spool,
+};
+
+mod supervise;
+
+/// What this mode needs to know.
+#[derive(Debug)]
+pub struct Config {
+    /// The child.
+    pub launcher: Launcher,
+    /// Where its output goes.
+    pub log: Log,
+    /// Where it listens.
+    pub target: Target,
+    /// Put in front of every path.
+    pub base: String,
+    /// Whether a child that died is started again.
+    pub restart: bool,
+    /// Spools request bodies of unknown length, so that they are sent with one
+    /// (`http_buffer_req_body`).
+    pub buffer_requests: Option<spool::Config>,
+    /// How long a call waits for a child that does not listen yet.
+    pub patience: Duration,
+}
+
+/// What is known of the child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// Started, but not listening yet; or about to be started again.
+    Starting,
+    /// Listening.
+    Ready,
+    /// Gone for good, and why.
+    Dead(String),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Upstream {
+    proxy: Arc<Proxy>,
+    state: watch::Receiver<State>,
+    stop: Arc<Notify>,
+    buffer_requests: Option<spool::Config>,
+    patience: Duration,
+}
+
+impl Upstream {
+    /// Starts the child.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`] when it cannot be started even once.
+    pub fn start(config: Config) -> Result<Self, Error> {
+        let proxy = Arc::new(Proxy::new(config.target, &config.base));
+        let child = supervise::Child::start(&config.launcher, &config.log)?;
+        let (tell, state) = watch::channel(State::Starting);
+        let stop = Arc::new(Notify::new());
+        tokio::spawn(supervise::run(
+            child,
+            supervise::Duty {
+                launcher: config.launcher,
+                log: config.log,
+                restart: config.restart,
+                proxy: Arc::clone(&proxy),
+                stop: Arc::clone(&stop),
+                tell,
+            },
+        ));
+        let (buffer_requests, patience) = (config.buffer_requests, config.patience);
+        Ok(Self { proxy, state, stop, buffer_requests, patience })
+    }
+
+    /// Whether the child listens.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.state.borrow() == State::Ready
+    }
+
+    /// One call.
+    ///
+    /// # Errors
+    /// As [`Proxy::call`]; [`Error::Upstream`] also when the child does not listen in time.
+    pub async fn call(
+        &self,
+        request: Request<Body>,
+        context: Context,
+    ) -> Result<Response<Body>, Error> {
+        if !self.is_ready() {
+            crate::deadline::Deadline::bound(context.deadline, self.ready()).await?;
+        }
+        let request = match &self.buffer_requests {
+            Some(spool) => measured(request, spool).await?,
+            None => request,
+        };
+        self.proxy.call(request, context).await
+    }
+
+    async fn ready(&self) -> Result<(), Error> {
+        let mut state = self.state.clone();
+        let settled = timeout(self.patience, state.wait_for(|state| *state != State::Starting));
+        let reason = match settled.await {
+            Ok(Ok(state)) => match &*state {
+                State::Dead(reason) => reason.clone(),
+                State::Ready | State::Starting => return Ok(()),
+            },
+            Ok(Err(_)) => "has been stopped".to_owned(),
+            Err(_) => format!("did not accept a connection within {:?}", self.patience),
+        };
+        Err(Error::Upstream { authority: self.proxy.authority(), reason })
+    }
+
+    /// Done when the child is gone for good: says why.
+    pub async fn died(&self) -> String {
+        let mut state = self.state.clone();
+        match state.wait_for(|state| matches!(state, State::Dead(_))).await.as_deref() {
+            Ok(State::Dead(reason)) => reason.clone(),
+            // Stopped on purpose, which is not a death.
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Ends the child and its group; done when it is reaped.
+    pub async fn stop(&self) {
+        self.stop.notify_one();
+        let mut state = self.state.clone();
+        while state.changed().await.is_ok() {}
+    }
+}
+
+/// Gives a body of unknown length a known one.
+async fn measured(request: Request<Body>, spool: &spool::Config) -> Result<Request<Body>, Error> {
+    if request.body().is_end_stream() || request.body().size_hint().exact().is_some() {
+        return Ok(request);
+    }
+    let (mut head, body) = request.into_parts();
+    let body = spool::collect_body(body, spool).await?.into_body();
+    head.headers.remove(header::TRANSFER_ENCODING);
+    // The client's 100 was sent when its body was read.
+    head.headers.remove(header::EXPECT);
+    Ok(Request::from_parts(head, body))
+}

@@ -1,0 +1,5 @@
+//! `fwatchdog`, built as a program of this package so that the suite always has one to start.
+
+fn main() -> std::process::ExitCode {
+    watchdog::main_impl()
+}

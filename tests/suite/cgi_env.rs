@@ -1,0 +1,460 @@
+//! The request head as environment variables of a forked process (reference 2.1, defect 18).
+
+use std::collections::BTreeMap;
+
+use e2e::{Launch, Request, Response};
+
+use crate::watchdog;
+
+const FORKING: [&str; 3] = ["classic", "serializing", "streaming"];
+/// The modes of of-watchdog, whose variables differ from classic's.
+const OF: [&str; 2] = ["serializing", "streaming"];
+
+/// A function that gives its whole environment, entries ended by NUL.
+fn environment(mode: &str) -> Launch {
+    watchdog().mode(mode).fprocess("env -0")
+}
+
+/// What the function saw.
+#[track_caller]
+fn variables(response: &Response) -> BTreeMap<String, Vec<u8>> {
+    assert_eq!(response.status(), 200, "{}", response.text());
+    let mut variables = BTreeMap::new();
+    for entry in response.body.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()) {
+        let equals = entry.iter().position(|byte| *byte == b'=').expect("name=value");
+        let name = String::from_utf8(entry[..equals].to_vec()).expect("a name in ASCII");
+        let repeated = variables.insert(name.clone(), entry[equals + 1..].to_vec());
+        assert_eq!(repeated, None, "{name} is there twice");
+    }
+    variables
+}
+
+/// The variables that tell of the request, as `name=value` lines in order.
+#[track_caller]
+fn of_request(response: &Response) -> Vec<String> {
+    variables(response)
+        .into_iter()
+        .filter(|(name, _)| name.to_ascii_lowercase().starts_with("http_"))
+        .map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(&value)))
+        .collect()
+}
+
+#[track_caller]
+fn value(response: &Response, name: &str) -> Option<String> {
+    let value = variables(response).remove(name);
+    value.map(|value| String::from_utf8_lossy(&value).into_owned())
+}
+
+// === names and values ===
+
+#[test]
+fn post_in_classic_mode_gives_exactly_these_variables() {
+    let dog = environment("classic").start();
+    let request = Request::post("/a%20b/c?x=1&y=%20z", "hello")
+        .header("Host", "example.org:81")
+        .header("x-forwarded-for", "1.1.1.1")
+        .header("AUTHORIZATION", "Bearer t")
+        .header("Cookie", "a=b; c=d")
+        .header("Connection", "keep-alive")
+        .header("X_A-B", "mixed")
+        .header("X_A_B", "low")
+        .header("X-A-B", "high")
+        .header("x-forwarded-for", "2.2.2.2");
+    assert_eq!(
+        of_request(&dog.call(&request)),
+        [
+            "Http_Authorization=Bearer t",
+            "Http_Connection=keep-alive",
+            "Http_ContentLength=5",
+            "Http_Content_Length=5",
+            "Http_Cookie=a=b; c=d",
+            "Http_Host=example.org:81",
+            "Http_Method=POST",
+            "Http_Path=/a b/c",
+            "Http_Query=x=1&y=%20z",
+            "Http_X_A_B=high",
+            "Http_X_Forwarded_For=1.1.1.1",
+            "Http_X_a_B=mixed",
+            "Http_X_a_b=low",
+        ]
+    );
+}
+
+#[test]
+fn post_in_of_modes_gives_exactly_these_variables() {
+    for mode in OF {
+        let dog = environment(mode).start();
+        let request = Request::post("/a%20b/c?x=1&y=%20z", "hello")
+            .header("x-forwarded-for", "1.1.1.1")
+            .header("content-type", "text/plain")
+            .header("x-forwarded-for", "2.2.2.2");
+        assert_eq!(
+            of_request(&dog.call(&request)),
+            [
+                "Http_Content_Length=5",
+                "Http_Content_Type=text/plain",
+                "Http_Method=POST",
+                "Http_Path=/a b/c",
+                "Http_Query=x=1&y=%20z",
+                "Http_X_Forwarded_For=1.1.1.1",
+            ],
+            "{mode}"
+        );
+    }
+}
+
+#[test]
+fn get_without_a_body_has_length_0_in_classic_mode_and_none_elsewhere() {
+    let dog = environment("classic").start();
+    assert_eq!(
+        of_request(&dog.get("/")),
+        [
+            "Http_ContentLength=0",
+            "Http_Content_Length=0",
+            "Http_Host=function",
+            "Http_Method=GET",
+            "Http_Path=/",
+        ]
+    );
+    for mode in OF {
+        let dog = environment(mode).start();
+        assert_eq!(of_request(&dog.get("/")), ["Http_Method=GET", "Http_Path=/"], "{mode}");
+    }
+}
+
+#[test]
+fn chunked_body_has_length_minus_1_in_classic_mode_and_none_elsewhere() {
+    let request = Request::new("POST", "/").chunked(["he", "llo"]);
+    let dog = environment("classic").start();
+    assert_eq!(
+        of_request(&dog.call(&request)),
+        [
+            "Http_ContentLength=-1",
+            "Http_Content_Length=-1",
+            "Http_Host=function",
+            "Http_Method=POST",
+            "Http_Path=/",
+            "Http_Transfer_Encoding=chunked",
+        ]
+    );
+    for mode in OF {
+        let dog = environment(mode).start();
+        assert_eq!(
+            of_request(&dog.call(&request)),
+            ["Http_Method=POST", "Http_Path=/", "Http_Transfer_Encoding=chunked"],
+            "{mode}"
+        );
+    }
+}
+
+#[test]
+fn empty_body_with_a_length_of_0_says_0_in_every_mode() {
+    for mode in FORKING {
+        let dog = environment(mode).start();
+        let length = value(&dog.post("/", ""), "Http_Content_Length");
+        assert_eq!(length.as_deref(), Some("0"), "{mode}");
+    }
+}
+
+#[test]
+fn empty_header_value_gives_an_empty_variable() {
+    for mode in FORKING {
+        let dog = environment(mode).start();
+        let response = dog.call(&Request::get("/").header("X-Empty", ""));
+        assert_eq!(value(&response, "Http_X_Empty").as_deref(), Some(""), "{mode}");
+    }
+}
+
+#[test]
+fn custom_method_arrives_as_it_is() {
+    for mode in OF {
+        let dog = environment(mode).start();
+        let response = dog.call(&Request::new("Purge", "/"));
+        assert_eq!(value(&response, "Http_Method").as_deref(), Some("Purge"), "{mode}");
+    }
+}
+
+#[test]
+fn query_is_raw_and_absent_when_empty() {
+    let dog = environment("classic").start();
+    for (target, query) in [
+        ("/", None),
+        ("/?", None),
+        ("/?a", Some("a")),
+        ("/?a=%41&b=+%20", Some("a=%41&b=+%20")),
+        ("/?a?b/c", Some("a?b/c")),
+        ("/?%00", Some("%00")),
+        ("/?%zz", Some("%zz")),
+    ] {
+        assert_eq!(value(&dog.get(target), "Http_Query").as_deref(), query, "{target}");
+    }
+}
+
+#[test]
+fn path_is_decoded_but_never_cleaned() {
+    // Defect 17: `//`, `.` and `..` were answered with a redirect.
+    let dog = environment("classic").start();
+    for (target, path) in [
+        ("/", "/"),
+        ("//a//b/", "//a//b/"),
+        ("/a/./b/../c", "/a/./b/../c"),
+        ("/../../x", "/../../x"),
+        ("/a%2Fb%2f..%2Fc", "/a/b/../c"),
+        ("/%2e%2e/x", "/../x"),
+        ("/a+b", "/a+b"),
+        ("/%C3%A9", "/\u{e9}"),
+        ("/a%3Fb", "/a?b"),
+        ("/new%0Aline", "/new\nline"),
+        ("http://example.org/absolute?q", "/absolute"),
+    ] {
+        assert_eq!(value(&dog.get(target), "Http_Path").as_deref(), Some(path), "{target}");
+    }
+}
+
+#[test]
+fn host_of_an_absolute_target_wins_over_the_header() {
+    // RFC 9112 section 3.2.2.
+    let dog = environment("classic").start();
+    let response = dog.get("http://example.org:81/x");
+    assert_eq!(value(&response, "Http_Host").as_deref(), Some("example.org:81"));
+}
+
+// === what a client must not be able to say ===
+
+#[test]
+fn headers_named_like_our_variables_change_nothing() {
+    // Defect 18: `Query: x` set Http_Query when there was no query, and `Host: x` set Http_Host.
+    for mode in FORKING {
+        let dog = environment(mode).start();
+        let plain = of_request(&dog.get("/real"));
+        let request = Request::get("/real")
+            .header("Query", "evil")
+            .header("Path", "/evil")
+            .header("Method", "EVIL")
+            .header("Transfer_Encoding", "evil")
+            .header("Content_Length", "evil")
+            .header("ContentLength", "evil");
+        let seen = of_request(&dog.call(&request));
+        // Only what differs from our names in letter case may be new.
+        for line in &plain {
+            assert!(seen.contains(line), "{mode}: {line} is gone: {seen:?}");
+        }
+        let ours = [
+            "Http_Query=",
+            "Http_Path=/e",
+            "Http_Method=E",
+            "Http_Transfer_Encoding=",
+            "Http_Content_Length=e",
+            "Http_ContentLength=e",
+        ];
+        for line in &seen {
+            assert!(!ours.iter().any(|prefix| line.starts_with(prefix)), "{mode}: {line}");
+        }
+    }
+}
+
+#[test]
+fn host_header_sets_no_variable_in_of_modes() {
+    for mode in OF {
+        let dog = environment(mode).start();
+        let response = dog.call(&Request::get("/").header("Host", "evil"));
+        assert_eq!(value(&response, "Http_Host"), None, "{mode}");
+    }
+}
+
+#[test]
+fn proxy_header_never_becomes_http_proxy() {
+    // CVE-2016-5385 ("httpoxy"): many programs take HTTP_PROXY in any letter case for theirs.
+    for mode in FORKING {
+        let dog = environment(mode).start();
+        for name in ["Proxy", "PROXY", "proxy"] {
+            let request = Request::get("/").header(name, "http://evil");
+            let proxies: Vec<String> = of_request(&dog.call(&request))
+                .into_iter()
+                .filter(|line| line.to_ascii_lowercase().starts_with("http_proxy="))
+                .collect();
+            assert!(proxies.is_empty(), "{mode}: {proxies:?}");
+        }
+    }
+}
+
+// === bytes that are not text ===
+
+#[test]
+fn nul_byte_in_the_path_gives_400_and_runs_nothing() {
+    for mode in FORKING {
+        let dog = watchdog().mode(mode).sh(r#"echo ran >"$TMPDIR/ran""#).start();
+        for path in ["/%00", "/a%00b", "/a%00?query"] {
+            let response = dog.get(path);
+            assert_eq!(response.status(), 400, "{mode} {path}");
+            assert!(!response.body.is_empty(), "{mode} {path}");
+        }
+        assert!(!dog.temp_dir().join("ran").exists(), "{mode}: it ran");
+        assert_eq!(dog.get("/").status(), 200);
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_arrive_as_they_are() {
+    for mode in FORKING {
+        let dog = environment(mode).start();
+        let response =
+            dog.request(b"GET /%ff%FE/x HTTP/1.1\r\nHost: h\r\nX-Bytes: a\xff\xfeb\r\n\r\n");
+        let seen = variables(&response);
+        assert_eq!(seen.get("Http_Path").map(Vec::as_slice), Some(&b"/\xff\xfe/x"[..]), "{mode}");
+        assert_eq!(seen.get("Http_X_Bytes").map(Vec::as_slice), Some(&b"a\xff\xfeb"[..]), "{mode}");
+    }
+}
+
+#[test]
+fn raw_bytes_in_the_target_are_passed_on_or_refused_with_400() {
+    // RFC 9112 section 3: a target is ASCII; some clients send UTF-8 all the same.
+    let dog = environment("classic").start();
+    for target in [&b"/\xc3\xa9"[..], b"/\xff", b"/?\xff"] {
+        let request = [b"GET ", target, b" HTTP/1.1\r\nHost: h\r\n\r\n"].concat();
+        let response = dog.request(&request);
+        if response.status() != 400 {
+            let seen = variables(&response);
+            let told = |name: &str| seen.get(name).map(|value| target.ends_with(value));
+            assert_eq!(told("Http_Query").or_else(|| told("Http_Path")), Some(true), "{target:?}");
+        }
+        assert_eq!(dog.get("/").status(), 200);
+    }
+}
+
+// === sizes ===
+
+#[test]
+fn header_of_100_kib_arrives_whole() {
+    for mode in FORKING {
+        let dog = environment(mode).start();
+        let response = dog.call(&Request::get("/").header("X-Big", "b".repeat(100 * 1024)));
+        let big = value(&response, "Http_X_Big").unwrap_or_default();
+        assert_eq!(big.len(), 100 * 1024, "{mode}");
+    }
+}
+
+#[test]
+fn header_above_the_kernels_limit_gives_431_naming_it() {
+    // execve(2): no string above 128 KiB. It was an empty 200 in streaming mode.
+    for mode in FORKING {
+        let dog = environment(mode).start();
+        let request =
+            Request::get("/").header("X-Fine", "f").header("x-big", "b".repeat(130 * 1024));
+        let response = dog.call(&request);
+        assert_eq!(response.status(), 431, "{mode}");
+        assert!(response.text().to_ascii_lowercase().contains("x-big"), "{}", response.text());
+        assert_eq!(dog.get("/").status(), 200, "{mode}: the next call");
+    }
+}
+
+#[test]
+fn header_around_the_kernels_limit_is_served_whole_or_refused_with_431() {
+    let dog = environment("classic").start();
+    // "Http_X_Big=" and the NUL at the end count too.
+    let limit = 128 * 1024 - "Http_X_Big=".len() - 1;
+    for size in [limit - 2, limit - 1, limit, limit + 1] {
+        let response = dog.call(&Request::get("/").header("X-Big", "b".repeat(size)));
+        if size > limit {
+            assert_eq!(response.status(), 431);
+        }
+        if response.status() != 431 {
+            assert_eq!(value(&response, "Http_X_Big").map(|big| big.len()), Some(size));
+        }
+    }
+}
+
+#[test]
+fn headers_of_960_kib_together_are_served_or_refused_with_431() {
+    for mode in FORKING {
+        let dog = environment(mode).start();
+        let mut request = Request::get("/");
+        for index in 0..12 {
+            request = request.header(&format!("X-Big-{index}"), "b".repeat(80 * 1024));
+        }
+        let response = dog.call(&request);
+        if response.status() == 431 {
+            assert!(!response.body.is_empty());
+        } else {
+            let seen = of_request(&response);
+            let big = seen.iter().filter(|line| line.starts_with("Http_X_Big_")).count();
+            assert_eq!(big, 12, "{mode}");
+        }
+    }
+}
+
+#[test]
+fn headers_above_the_kernels_limit_together_give_431() {
+    // execve(2): a quarter of the stack limit for all of it, and never less than 128 KiB.
+    for mode in FORKING {
+        let dog =
+            environment(mode).through(&["sh", "-c", r#"ulimit -s 1024 && exec "$0" "$@""#]).start();
+        let mut request = Request::get("/");
+        for index in 0..8 {
+            request = request.header(&format!("X-Big-{index}"), "b".repeat(60 * 1024));
+        }
+        let response = dog.call(&request);
+        assert_eq!(response.status(), 431, "{mode}: {}", response.text());
+        assert!(!response.body.is_empty(), "{mode}");
+        assert_eq!(dog.get("/").status(), 200, "{mode}: the next call");
+    }
+}
+
+#[test]
+fn two_hundred_headers_all_arrive() {
+    for mode in FORKING {
+        let dog = environment(mode).start();
+        let mut request = Request::get("/");
+        for index in 0..200 {
+            request = request.header(&format!("X-N{index}"), index.to_string());
+        }
+        let seen = of_request(&dog.call(&request));
+        for index in 0..200 {
+            assert!(seen.contains(&format!("Http_X_N{index}={index}")), "{mode}: {index}");
+        }
+    }
+}
+
+// === the watchdog's own environment ===
+
+#[test]
+fn own_environment_is_inherited_whole() {
+    for mode in FORKING {
+        let dog = environment(mode)
+            .env("GREETING", "hi")
+            .env("EMPTY", "")
+            .env("EQUATION", "a=b=c")
+            .env("LINES", "one\ntwo")
+            .start();
+        let mut seen = variables(&dog.get("/"));
+        seen.retain(|name, _| !name.starts_with("Http_"));
+        let mut expected: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for (name, value) in [
+            ("GREETING", "hi"),
+            ("EMPTY", ""),
+            ("EQUATION", "a=b=c"),
+            ("LINES", "one\ntwo"),
+            ("mode", mode),
+            ("fprocess", "env -0"),
+            ("metrics_port", "0"),
+            ("HOME", dog.temp_dir().to_str().expect("UTF-8")),
+            ("TMPDIR", dog.temp_dir().to_str().expect("UTF-8")),
+        ] {
+            expected.insert(name.to_owned(), value.as_bytes().to_vec());
+        }
+        // Their values are the machine's and the harness's.
+        assert!(seen.remove("PATH").is_some(), "{mode}");
+        assert!(seen.remove("port").is_some(), "{mode}");
+        assert_eq!(seen, expected, "{mode}");
+    }
+}
+
+#[test]
+fn request_wins_over_the_own_environment() {
+    for mode in FORKING {
+        let dog = environment(mode).env("Http_Path", "/stale").env("Http_X_A", "stale").start();
+        let response = dog.call(&Request::get("/fresh").header("X-A", "fresh"));
+        assert_eq!(value(&response, "Http_Path").as_deref(), Some("/fresh"), "{mode}");
+        assert_eq!(value(&response, "Http_X_A").as_deref(), Some("fresh"), "{mode}");
+    }
+}

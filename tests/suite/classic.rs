@@ -1,0 +1,494 @@
+//! `mode=classic`: one process a call, the whole request in, the whole output out, and an exit
+//! status that decides (reference 1.3, 2.2, 7.2 and 7.5).
+
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+
+use e2e::{Client, Launch, Request, Response};
+
+use crate::{processes::leaves_nothing_behind, watchdog};
+
+fn classic() -> Launch {
+    watchdog().mode("classic")
+}
+
+/// Fails for `GET /fail`, sleeps for `/sleep`, else echoes.
+const MIXED: &str = r#"
+case "$Http_Path" in
+/fail) echo output; exit 3 ;;
+/sleep) sleep 60 ;;
+*) cat ;;
+esac"#;
+
+fn seconds(response: &Response) -> Option<f64> {
+    response.header("x-duration-seconds")?.parse().ok()
+}
+
+// === answers ===
+
+#[test]
+fn echo_post_returns_the_body_with_length_and_duration() {
+    let dog = classic().fprocess("cat").start();
+    let response = dog.post("/", "hello");
+    assert_eq!((response.status(), response.text().as_str()), (200, "hello"));
+    assert_eq!(response.header("content-length"), Some("5"));
+    assert!(seconds(&response).is_some_and(|seconds| seconds >= 0.0), "{response:?}");
+}
+
+#[test]
+fn mode_unset_is_classic() {
+    // Of the modes only this one refuses OPTIONS.
+    let dog = watchdog().fprocess("cat").start();
+    assert_eq!(dog.call(&Request::new("OPTIONS", "/")).status(), 405);
+}
+
+#[test]
+fn allowed_methods_run_the_function() {
+    let dog = classic().sh(r#"printf %s "$Http_Method""#).start();
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+        let response = dog.call(&Request::new(method, "/"));
+        assert_eq!((response.status(), response.text().as_str()), (200, method));
+    }
+}
+
+#[test]
+fn other_methods_get_405_and_run_nothing() {
+    let dog = classic().sh(r#"echo ran >"$TMPDIR/ran""#).start();
+    for method in ["HEAD", "OPTIONS", "TRACE", "PURGE", "post"] {
+        let response = dog.call(&Request::new(method, "/"));
+        assert_eq!((response.status(), response.text().as_str()), (405, ""), "{method}");
+        assert_eq!(seconds(&response), None, "{method}");
+    }
+    let ran = dog.temp_dir().join("ran");
+    assert!(!ran.exists(), "a refused method ran the function");
+    assert_eq!(dog.get("/").status(), 200);
+    assert!(ran.exists());
+}
+
+#[test]
+fn refused_method_with_a_body_leaves_the_connection_usable_or_closed() {
+    let dog = classic().fprocess("cat").start();
+    let mut client = dog.connect();
+    let refused = client.call(&Request::new("OPTIONS", "/").body("twelve bytes"));
+    assert_eq!(refused.status(), 405);
+    if client.try_send(Request::post("/", "next").to_bytes()).is_ok()
+        && let Ok(next) = client.try_read_response(false)
+    {
+        assert_eq!((next.status(), next.text().as_str()), (200, "next"));
+    }
+}
+
+#[test]
+fn large_echo_passes_both_ways_at_once() {
+    // Far above what two pipes hold: whoever feeds first and reads later never ends.
+    let dog = classic().fprocess("cat").start();
+    let body: Vec<u8> = (0..8_u32 << 20).map(|i| (i % 251) as u8).collect();
+    let response = dog.post("/", &body);
+    assert_eq!(response.status(), 200);
+    assert!(response.body == body, "{} bytes came back", response.body.len());
+}
+
+#[test]
+fn chunked_request_arrives_whole() {
+    let dog = classic().fprocess("cat").start();
+    let response = dog.call(&Request::new("POST", "/").chunked(["a", "bc", "def"]));
+    assert_eq!((response.status(), response.text().as_str()), (200, "abcdef"));
+}
+
+#[test]
+fn http_1_0_call_is_answered_and_closed() {
+    let dog = classic().fprocess("cat").start();
+    let mut client = dog.connect();
+    let response = client.call(&Request::post("/", "old").http_1_0());
+    assert_eq!((response.status(), response.text().as_str()), (200, "old"));
+    assert_eq!(response.header("content-length"), Some("3"));
+    assert!(client.is_closed_by_server());
+}
+
+#[test]
+fn kept_connection_serves_call_after_call() {
+    let dog = classic().sh(MIXED).start();
+    let mut client = dog.connect();
+    for body in ["one", "two", "three"] {
+        assert_eq!(client.call(&Request::post("/", body)).text(), body);
+        assert_eq!(client.call(&Request::get("/fail")).status(), 500);
+    }
+}
+
+#[test]
+fn function_that_writes_nothing_gets_200_and_an_empty_body() {
+    let dog = classic().fprocess("true").start();
+    let response = dog.post("/", "ignored");
+    assert_eq!((response.status(), response.text().as_str()), (200, ""));
+    assert_eq!(response.header("content-length"), Some("0"));
+}
+
+// === content type ===
+
+fn content_type_of(launch: Launch, request: &Request) -> Option<String> {
+    let response = launch.start().call(request);
+    assert_eq!(response.status(), 200);
+    response.header("content-type").map(str::to_owned)
+}
+
+#[test]
+fn content_type_configured_wins_over_the_requests() {
+    let launch = classic().fprocess("cat").env("content_type", "text/csv");
+    let request = Request::post("/", "<html>").header("Content-Type", "application/json");
+    assert_eq!(content_type_of(launch, &request).as_deref(), Some("text/csv"));
+}
+
+#[test]
+fn content_type_of_the_request_is_used_when_none_is_configured() {
+    let request = Request::post("/", "<html>").header("Content-Type", "application/json");
+    let content_type = content_type_of(classic().fprocess("cat"), &request);
+    assert_eq!(content_type.as_deref(), Some("application/json"));
+}
+
+#[test]
+fn content_type_is_sniffed_when_nobody_names_one() {
+    let dog = classic().fprocess("cat").start();
+    for (body, content_type) in [
+        (&b"<!DOCTYPE html><p>x"[..], "text/html; charset=utf-8"),
+        (b"  <html>", "text/html; charset=utf-8"),
+        (b"plain words\n", "text/plain; charset=utf-8"),
+        // Go's sniffer, which the callers know, has no rule for JSON.
+        (b"{\"a\": 1}", "text/plain; charset=utf-8"),
+        (b"<?xml version=\"1.0\"?>", "text/xml; charset=utf-8"),
+        (b"\x89PNG\r\n\x1a\n", "image/png"),
+        (b"\x1f\x8b\x08", "application/x-gzip"),
+        (b"\x00\x01\x02", "application/octet-stream"),
+    ] {
+        let response = dog.post("/", body);
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.header("content-type"), Some(content_type), "{body:?}");
+    }
+}
+
+#[test]
+fn content_type_of_an_empty_body_is_absent() {
+    let content_type = content_type_of(classic().fprocess("true"), &Request::get("/"));
+    assert_eq!(content_type, None);
+}
+
+// === failures of the function ===
+
+#[test]
+fn exit_status_gives_500_with_its_text_before_the_output() {
+    let dog = classic().sh("echo output; exit 3").env("content_type", "application/json").start();
+    let response = dog.post("/", "");
+    assert_eq!(response.status(), 500);
+    assert_eq!(response.text(), "exit status 3\noutput\n");
+    let content_type = response.header("content-type").unwrap_or_default();
+    assert!(content_type.starts_with("text/plain"), "{content_type}");
+    assert_eq!(response.header("content-length"), Some("21"));
+    assert_eq!(seconds(&response), None, "the duration is a header of 200s only");
+}
+
+#[test]
+fn exit_status_without_output_gives_500_with_its_text() {
+    let dog = classic().sh("exit 255").start();
+    let response = dog.get("/");
+    assert_eq!((response.status(), response.text().as_str()), (500, "exit status 255\n"));
+}
+
+#[test]
+fn function_killed_by_a_signal_gives_500_naming_it() {
+    let dog = classic().sh(r#"kill -s "$Http_Query" $$"#).start();
+    for (signal, text) in [("KILL", "signal: killed\n"), ("TERM", "signal: terminated\n")] {
+        let response = dog.get(&format!("/?{signal}"));
+        assert_eq!((response.status(), response.text().as_str()), (500, text));
+    }
+}
+
+#[test]
+fn function_that_cannot_start_gives_500_with_a_text_each_time() {
+    let launch = classic();
+    let plain = launch.write("plain", "#!/bin/sh\n");
+    let orphan = launch.write("orphan", "#!/no/such/interpreter\n");
+    fs::set_permissions(&orphan, fs::Permissions::from_mode(0o755)).expect("chmod");
+    for program in [
+        "/no/such/program",
+        "no-such-program-in-path",
+        plain.to_str().expect("UTF-8"),
+        orphan.to_str().expect("UTF-8"),
+    ] {
+        let dog = classic().fprocess(program).start();
+        for body in ["", "some input"] {
+            let response = dog.post("/", body);
+            assert_eq!(response.status(), 500, "{program}");
+            assert!(!response.text().trim().is_empty(), "{program}: an error without a text");
+            assert_eq!(seconds(&response), None);
+        }
+        dog.assert_runs();
+    }
+}
+
+#[test]
+fn function_that_cannot_start_with_write_debug_gives_500() {
+    // The program that is replaced panics here (reference 1.3), which also leaks a limiter slot.
+    let dog = classic()
+        .fprocess("/no/such/program")
+        .env("write_debug", "true")
+        .env("max_inflight", "1")
+        .start();
+    for _ in 0..3 {
+        assert_eq!(dog.post("/", "x").status(), 500);
+    }
+}
+
+#[test]
+fn exec_timeout_gives_408_and_the_next_call_works() {
+    let dog = classic().sh(MIXED).env("exec_timeout", "1s").start();
+    leaves_nothing_behind(&dog, || {
+        let response = dog.get("/sleep");
+        assert_eq!((response.status(), response.text().as_str()), (408, "Killed process.\n"));
+        assert_eq!(seconds(&response), None);
+    });
+    assert_eq!(dog.post("/", "next").text(), "next");
+}
+
+#[test]
+fn exec_timeout_while_the_body_still_arrives_gives_408() {
+    let dog = classic().fprocess("cat").env("exec_timeout", "400ms").start();
+    leaves_nothing_behind(&dog, || {
+        let mut client = dog.connect();
+        client.send(Request::new("POST", "/").header("Content-Length", "9").head_bytes());
+        client.send("some");
+        assert_eq!(client.read_response().status(), 408);
+    });
+}
+
+#[test]
+fn x_timeout_shortens_exec_timeout() {
+    let dog = classic().sh(MIXED).env("exec_timeout", "60s").start();
+    let response = dog.call(&Request::get("/sleep").header("X-Timeout", "300ms"));
+    assert_eq!((response.status(), response.text().as_str()), (408, "Killed process.\n"));
+    dog.wait_until_childless();
+}
+
+#[test]
+fn write_timeout_before_the_head_gives_504_and_ends_the_call() {
+    let dog = classic().sh(MIXED).env("write_timeout", "500ms").start();
+    leaves_nothing_behind(&dog, || {
+        let response = dog.get("/sleep");
+        assert_eq!(response.status(), 504);
+        assert!(!response.body.is_empty());
+    });
+    assert_eq!(dog.get("/").status(), 200);
+}
+
+// === input that is not read, or does not come ===
+
+#[test]
+fn input_that_is_not_read_gives_200_every_time() {
+    // Defect 12: one call in five failed with "broken pipe".
+    let dog = classic().sh("exec <&-; echo done").start();
+    let request = Request::post("/", vec![b'x'; 4 << 20]).to_bytes();
+    leaves_nothing_behind(&dog, || {
+        for _ in 0..20 {
+            let response = dog.request(&request);
+            assert_eq!((response.status(), response.text().as_str()), (200, "done\n"));
+        }
+    });
+}
+
+#[test]
+fn input_that_is_read_in_part_gives_200() {
+    let dog = classic().fprocess("head -c 3").start();
+    let request = Request::post("/", vec![b'x'; 1 << 20]).to_bytes();
+    for _ in 0..5 {
+        let response = dog.request(&request);
+        assert_eq!((response.status(), response.text().as_str()), (200, "xxx"));
+    }
+}
+
+#[test]
+fn malformed_chunk_gives_400_and_the_next_call_works() {
+    let dog = classic().fprocess("cat").start();
+    for body in ["ZZ\r\nhello\r\n", "5\r\nhelloXX0\r\n\r\n", "-1\r\n\r\n"] {
+        leaves_nothing_behind(&dog, || {
+            let head = Request::new("POST", "/").chunked([""; 0]).head_bytes();
+            let response = dog.request([&head, body.as_bytes()].concat());
+            assert_eq!(response.status(), 400, "{body:?}");
+        });
+    }
+    assert_eq!(dog.post("/", "next").text(), "next");
+}
+
+#[test]
+fn body_that_stops_arriving_gives_408_and_the_next_call_works() {
+    let dog = classic().fprocess("cat").env("read_timeout", "400ms").start();
+    leaves_nothing_behind(&dog, || {
+        let mut client = dog.connect();
+        client.send(Request::new("POST", "/").header("Content-Length", "9").head_bytes());
+        client.send("some");
+        assert_eq!(client.read_response().status(), 408);
+    });
+    assert_eq!(dog.post("/", "next").text(), "next");
+}
+
+#[test]
+fn body_that_arrives_slowly_but_steadily_gives_200() {
+    // 7.5: `read_timeout` bounds a stretch without a byte, not the whole body.
+    let dog = classic().fprocess("cat").env("read_timeout", "1500ms").start();
+    let mut client = dog.connect();
+    client.send(Request::new("POST", "/").header("Content-Length", "6").head_bytes());
+    client.send_slowly("steady", 1, Duration::from_millis(400)).expect("the server takes it");
+    let response = client.read_response();
+    assert_eq!((response.status(), response.text().as_str()), (200, "steady"));
+}
+
+#[test]
+fn client_that_leaves_during_its_upload_leaves_no_process_behind() {
+    let dog = classic().fprocess("cat").start();
+    let leave: [fn(Client); 2] = [drop, Client::reset];
+    for leave in leave {
+        leaves_nothing_behind(&dog, || {
+            let mut client = dog.connect();
+            client.send(Request::new("POST", "/").header("Content-Length", "99").head_bytes());
+            client.send("a part");
+            leave(client);
+        });
+        assert_eq!(dog.post("/", "next").text(), "next");
+    }
+}
+
+// === output ===
+
+#[test]
+fn output_above_spool_memory_arrives_whole_and_leaves_no_file() {
+    let dog = classic().fprocess("cat").env("spool_memory", "1000").start();
+    for size in [999, 1000, 1001, 70_000, 600_000] {
+        let body: Vec<u8> = (0..size).map(|i: u32| (i % 251) as u8).collect();
+        let response = dog.post("/", &body);
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.header("content-length"), Some(size.to_string().as_str()));
+        assert!(response.body == body, "{size} bytes differ");
+    }
+    let left: Vec<_> = fs::read_dir(dog.temp_dir())
+        .expect("the directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .filter(|name| name != ".lock")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn failure_after_output_above_spool_memory_keeps_the_output() {
+    let dog = classic().sh("head -c 300000 /dev/zero; exit 3").env("spool_memory", "1000").start();
+    let response = dog.get("/");
+    assert_eq!(response.status(), 500);
+    assert!(response.text().starts_with("exit status 3\n\0"), "{:?}", &response.text()[..20]);
+    assert_eq!(response.body.len(), "exit status 3\n".len() + 300_000);
+}
+
+#[test]
+fn output_above_spool_limit_gives_500_naming_it() {
+    let dog = classic()
+        .sh(r#"head -c "$Http_Query" /dev/zero"#)
+        .env("spool_memory", "1000")
+        .env("spool_limit", "2000")
+        .start();
+    assert_eq!(dog.get("/?2000").body.len(), 2000);
+    let response = dog.get("/?2001");
+    assert_eq!(response.status(), 500);
+    assert!(response.text().contains("spool_limit"), "{}", response.text());
+    assert_eq!(dog.get("/?5").body.len(), 5);
+}
+
+#[test]
+fn output_without_end_is_stopped_at_spool_limit() {
+    let dog = classic().fprocess("cat /dev/zero").env("spool_limit", "3000000").start();
+    leaves_nothing_behind(&dog, || {
+        let response = dog.get("/");
+        assert_eq!(response.status(), 500);
+        assert!(response.text().contains("spool_limit"), "{}", response.text());
+    });
+}
+
+#[test]
+fn combine_output_by_default_puts_stderr_into_the_body_in_order() {
+    let dog = classic().sh("echo one; echo two >&2; echo three").start();
+    assert_eq!(dog.get("/").text(), "one\ntwo\nthree\n");
+}
+
+#[test]
+fn combine_output_false_logs_stderr() {
+    let dog = classic()
+        .sh("echo out; echo first >&2; printf last >&2")
+        .env("combine_output", "false")
+        .start();
+    let response = dog.get("/");
+    assert_eq!((response.status(), response.text().as_str()), (200, "out\n"));
+    dog.wait_for_log(|log| log.contains("stderr: first") && log.contains("last"));
+}
+
+#[test]
+fn combine_output_false_keeps_stderr_out_of_a_failed_calls_body() {
+    let dog =
+        classic().sh("echo out; echo problem >&2; exit 3").env("combine_output", "false").start();
+    let response = dog.get("/");
+    assert_eq!((response.status(), response.text().as_str()), (500, "exit status 3\nout\n"));
+    dog.wait_for_log(|log| log.contains("stderr: problem"));
+}
+
+// === options ===
+
+#[test]
+fn cgi_headers_false_gives_the_plain_environment() {
+    let dog = classic().fprocess("env").env("cgi_headers", "false").env("GREETING", "hi").start();
+    let text = dog.call(&Request::get("/x?y").header("X-Z", "z")).text();
+    assert!(text.lines().all(|line| !line.to_ascii_lowercase().starts_with("http_")), "{text}");
+    assert!(text.lines().any(|line| line == "GREETING=hi"), "{text}");
+}
+
+#[test]
+fn marshal_request_gives_the_request_as_json() {
+    let dog = classic().fprocess("cat").env("marshal_request", "true").start();
+    let request =
+        Request::post("/", "hello").header("x-b", "1").header("A", "2").header("x-b", "3");
+    assert_eq!(
+        dog.call(&request).text(),
+        r#"{"header":{"A":["2"],"Content-Length":["5"],"X-B":["1","3"]},"body":{"raw":"aGVsbG8="}}"#
+    );
+    assert_eq!(dog.get("/").text(), r#"{"header":{},"body":{"raw":""}}"#);
+}
+
+#[test]
+fn marshal_request_of_a_chunked_body_has_no_transfer_encoding() {
+    // It belongs to the connection; Go's servers, whose form this is, take it out of the headers.
+    let dog = classic().fprocess("cat").env("marshal_request", "true").start();
+    let request = Request::new("POST", "/").header("A", "2").chunked(["he", "ll", "o"]);
+    assert_eq!(dog.call(&request).text(), r#"{"header":{"A":["2"]},"body":{"raw":"aGVsbG8="}}"#);
+}
+
+#[test]
+fn write_debug_shows_the_body_and_the_target() {
+    let dog = classic().fprocess("cat").env("write_debug", "true").start();
+    assert_eq!(dog.post("/some/path?key=value", "the body").text(), "the body");
+    dog.wait_for_stdout(|text| text.contains("the body"));
+    dog.wait_for_log(|log| {
+        let said = |name, value| log.lines().any(|l| l.contains(name) && l.contains(value));
+        said("Query", "key=value") && said("Path", "/some/path")
+    });
+}
+
+#[test]
+fn write_debug_logs_a_failure_with_its_output() {
+    let dog = classic().sh("echo clue; exit 3").env("write_debug", "true").start();
+    assert_eq!(dog.get("/").status(), 500);
+    dog.wait_for_log(|log| {
+        log.contains("Success=false") && log.contains("exit status 3") && log.contains("Out=clue")
+    });
+}
+
+#[test]
+fn debug_headers_prints_both_directions_without_a_time() {
+    let dog = classic().fprocess("cat").env("debug_headers", "true").start();
+    let request = Request::post("/", "hello").header("x-one", "a").header("x-two", "b");
+    assert_eq!(dog.call(&request).status(), 200);
+    dog.wait_for_stdout(|text| {
+        let has = |wanted: &str| text.lines().any(|line| line == wanted);
+        has("[in] X-One=[a]") && has("[in] X-Two=[b]") && has("[out] Content-Length=[5]")
+    });
+}

@@ -1,0 +1,202 @@
+//! `/_/health`, `/_/ready` and the lock file behind them.
+
+use std::fs;
+
+use e2e::{DEADLINE, Request, eventually};
+
+use crate::{
+    held::{self, hold, hold_at, release},
+    watchdog,
+};
+
+// === /_/health ===
+
+#[test]
+fn health_get_answers_200_ok() {
+    for mode in ["classic", "streaming", "serializing"] {
+        let dog = watchdog().mode(mode).fprocess("false").start();
+        let response = dog.get("/_/health");
+        assert_eq!((response.status(), response.text().trim()), (200, "OK"));
+    }
+}
+
+#[test]
+fn health_other_methods_answer_405() {
+    let dog = watchdog().fprocess("cat").start();
+    for method in ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+        let response = dog.call(&Request::new(method, "/_/health"));
+        assert_eq!(response.status(), 405, "{method}");
+    }
+}
+
+#[test]
+fn health_with_a_query_is_still_health() {
+    let dog = watchdog().fprocess("false").start();
+    assert_eq!(dog.get("/_/health?probe=1").status(), 200);
+}
+
+#[test]
+fn health_with_a_slash_behind_it_is_the_function() {
+    let dog = watchdog().sh(r#"printf '%s' "$Http_Path""#).start();
+    assert_eq!(dog.get("/_/health/").text(), "/_/health/");
+    assert_eq!(dog.get("/_/healthy").text(), "/_/healthy");
+}
+
+#[test]
+fn health_without_the_lock_file_answers_503_until_it_is_back() {
+    let dog = watchdog().mode("streaming").fprocess("cat").start();
+    assert!(dog.lock_file().exists());
+    fs::remove_file(dog.lock_file()).unwrap();
+    for path in ["/_/health", "/_/ready"] {
+        let response = dog.get(path);
+        assert_eq!((response.status(), response.text().as_str()), (503, ""));
+    }
+    // The function itself is not shut off by it.
+    assert_eq!(dog.post("/", "on").text(), "on");
+    fs::write(dog.lock_file(), "").unwrap();
+    for path in ["/_/health", "/_/ready"] {
+        assert_eq!(dog.get(path).status(), 200, "{path}");
+    }
+}
+
+#[test]
+fn health_with_suppress_lock_answers_200_without_a_lock_file() {
+    // Defect 15.
+    for mode in ["classic", "streaming"] {
+        let dog = watchdog().mode(mode).fprocess("cat").env("suppress_lock", "true").start();
+        assert_eq!(dog.get("/_/health").status(), 200);
+        assert!(!dog.lock_file().exists());
+    }
+    let dog = watchdog().mode("streaming").fprocess("cat").env("suppress_lock", "true").start();
+    assert_eq!(dog.get("/_/ready").status(), 200);
+}
+
+#[test]
+fn health_at_the_limit_answers_200() {
+    let dog = watchdog().sh(held::SCRIPT).env("max_inflight", "1").start();
+    let _held = hold(&dog);
+    assert_eq!(dog.get("/").status(), 429);
+    assert_eq!(dog.get("/_/health").status(), 200);
+}
+
+#[test]
+fn lock_file_is_empty_and_removed_at_the_end() {
+    let mut dog = watchdog().fprocess("cat").start();
+    assert_eq!(fs::read(dog.lock_file()).unwrap(), b"");
+    dog.terminate();
+    dog.wait_exit();
+    assert!(!dog.lock_file().exists());
+}
+
+#[test]
+fn lock_file_of_a_predecessor_is_taken_over() {
+    let launch = watchdog().fprocess("cat");
+    launch.write(".lock", "");
+    let dog = launch.start();
+    assert!(dog.lock_file().exists());
+}
+
+// === /_/ready ===
+
+#[test]
+fn ready_get_answers_200_without_a_body() {
+    let dog = watchdog().mode("streaming").fprocess("false").start();
+    let response = dog.get("/_/ready");
+    assert_eq!((response.status(), response.text().as_str()), (200, ""));
+}
+
+#[test]
+fn ready_at_the_limit_answers_429() {
+    let dog = watchdog().mode("streaming").sh(held::SCRIPT).env("max_inflight", "1").start();
+    assert_eq!(dog.get("/_/ready").status(), 200);
+    let mut held = hold(&dog);
+    let response = dog.get("/_/ready");
+    assert_eq!((response.status(), response.text().as_str()), (429, ""));
+    release(&dog);
+    assert_eq!(held.read_response().status(), 200);
+    eventually(DEADLINE, "/_/ready to answer 200 again", || dog.get("/_/ready").status() == 200);
+}
+
+const READY_SCRIPT: &str = r#"
+case "$Http_Path" in
+/deep/check)
+    echo "$Http_Method $Http_Path $Http_X_Probe" >> "$TMPDIR/seen"
+    echo secret
+    if [ -e "$TMPDIR/bad" ]; then exit 3; fi ;;
+*) echo other ;;
+esac
+"#;
+
+#[test]
+fn ready_path_asks_the_function_and_keeps_its_body() {
+    // Defect 8: the body was given to anyone who asked.
+    for mode in ["serializing", "classic"] {
+        let dog = watchdog().mode(mode).sh(READY_SCRIPT).env("ready_path", "/deep/check").start();
+        let response = dog.call(&Request::get("/_/ready").header("X-Probe", "mine"));
+        assert_eq!((response.status(), response.text().as_str()), (200, ""));
+        let seen = fs::read_to_string(dog.temp_dir().join("seen")).unwrap();
+        assert_eq!(seen, "GET /deep/check mine\n");
+
+        fs::write(dog.temp_dir().join("bad"), "").unwrap();
+        let response = dog.get("/_/ready");
+        assert!(response.status() >= 500, "{mode}: {}", response.status());
+        assert_eq!(response.text(), "");
+        fs::remove_file(dog.temp_dir().join("bad")).unwrap();
+        assert_eq!(dog.get("/_/ready").status(), 200);
+    }
+}
+
+#[test]
+fn ready_path_in_streaming_mode_reports_a_failing_function() {
+    let dog = watchdog().mode("streaming").sh("exit 3").env("ready_path", "/check").start();
+    let response = dog.get("/_/ready");
+    assert!(response.status() >= 500, "{}", response.status());
+    assert_eq!(response.text(), "");
+}
+
+#[test]
+fn ready_path_takes_no_slot_of_the_limiter() {
+    let dog = watchdog()
+        .mode("streaming")
+        .sh(held::SCRIPT)
+        .env("ready_path", "/hold-ready")
+        .env("max_inflight", "1")
+        .start();
+    let mut probe = hold_at_ready(&dog);
+    assert_eq!(dog.get("/").status(), 200);
+    release(&dog);
+    assert_eq!(probe.read_response().status(), 200);
+}
+
+fn hold_at_ready(dog: &e2e::Watchdog) -> e2e::Client {
+    let mut client = dog.connect();
+    client.send(Request::get("/_/ready").to_bytes());
+    eventually(DEADLINE, "the probe to reach the function", || held::held(dog) > 0);
+    client
+}
+
+#[test]
+fn probes_are_neither_counted_nor_logged() {
+    let dog =
+        watchdog().mode("streaming").fprocess("cat").env("ready_path", "/check").metrics().start();
+    assert_eq!(dog.get("/_/health").status(), 200);
+    assert_eq!(dog.get("/_/ready").status(), 200);
+    assert_eq!(dog.post("/mark", "x").status(), 200);
+    eventually(DEADLINE, "the count of the call", || dog.metrics().requests(200, "post") > 0.0);
+    let metrics = dog.metrics();
+    assert!((metrics.all_requests() - 1.0).abs() < f64::EPSILON, "{}", metrics.text);
+    let lines = dog.wait_for_access_lines(1);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("POST /mark"), "{lines:?}");
+}
+
+#[test]
+fn client_that_leaves_the_probe_ends_the_probes_process() {
+    let dog =
+        watchdog().mode("streaming").sh(held::SCRIPT).env("ready_path", "/hold-ready").start();
+    hold_at_ready(&dog).reset();
+    dog.wait_until_childless();
+    // And an ordinary call is held and ended the same way.
+    hold_at(&dog, "/hold").reset();
+    dog.wait_until_childless();
+}

@@ -1,0 +1,254 @@
+//! One access line and one count a call, written when its last byte is on its way or the
+//! connection is cut, whichever way the call ends.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use modes::{Body, Error, proxy::Tunnel};
+use tokio::sync::Notify;
+
+use crate::{
+    connection::Phase,
+    limit::Permit,
+    log::{self, Log},
+    metrics::{InFlight, Metrics, method_label},
+};
+
+/// Stands for "no answer": the client left before there was one (nginx's code, not on the wire).
+const CLIENT_CLOSED: u16 = 499;
+
+/// Where calls are accounted for.
+#[derive(Debug)]
+pub struct Ledger {
+    /// The counts.
+    pub metrics: Metrics,
+    /// The lines.
+    pub log: Arc<Log>,
+    /// Calls that are not over, tunnels included.
+    open: AtomicUsize,
+    emptied: Notify,
+}
+
+impl Ledger {
+    /// An empty one.
+    #[must_use]
+    pub fn new(metrics: Metrics, log: Arc<Log>) -> Self {
+        Self { metrics, log, open: AtomicUsize::new(0), emptied: Notify::new() }
+    }
+
+    /// How many calls are not over.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// Done once no call is open.
+    pub async fn empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.open() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}
+
+/// One open call. Dropped without an answer, it is accounted for as one whose client left.
+#[derive(Debug)]
+pub struct Entry {
+    ledger: Arc<Ledger>,
+    phase: Arc<Phase>,
+    method: Method,
+    target: String,
+    call_id: Option<String>,
+    quiet: bool,
+    started: Instant,
+    status: Option<StatusCode>,
+    bytes: u64,
+    /// What went wrong after all, or why the status is what it is.
+    error: Option<String>,
+    /// The client left before everything was sent.
+    cut: bool,
+    permit: Option<Permit>,
+    _in_flight: InFlight,
+}
+
+impl Entry {
+    /// Opens the call that `request` begins on the connection of `phase`.
+    #[must_use]
+    pub fn open<B>(ledger: &Arc<Ledger>, phase: &Arc<Phase>, request: &Request<B>) -> Self {
+        ledger.open.fetch_add(1, Ordering::AcqRel);
+        let text = |name| request.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
+        Self {
+            ledger: Arc::clone(ledger),
+            phase: Arc::clone(phase),
+            method: request.method().clone(),
+            target: target(request.uri()),
+            call_id: text(header::HeaderName::from_static("x-call-id")).map(Into::into),
+            quiet: text(header::USER_AGENT).is_some_and(|agent| agent.starts_with("kube-probe")),
+            started: Instant::now(),
+            status: None,
+            bytes: 0,
+            error: None,
+            cut: false,
+            permit: None,
+            _in_flight: ledger.metrics.begin(),
+        }
+    }
+
+    /// The call keeps its place until it is over.
+    pub fn hold(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    /// Why the answer is an error.
+    pub fn blame(&mut self, error: &Error) {
+        self.error = Some(error.to_string());
+    }
+
+    /// From here on the response's body carries the entry; a tunnel carries it beyond that.
+    #[must_use]
+    pub fn answer(mut self, mut response: Response<Body>) -> Response<Sent> {
+        self.status = Some(response.status());
+        if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
+            tokio::spawn(async move {
+                self.bytes = tunnel.closed().await.to_client;
+                drop(self);
+            });
+            return response.map(|body| Sent::unaccounted(body));
+        }
+        let status = response.status();
+        let bodiless = self.method == Method::HEAD
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        response.map(|body| {
+            if bodiless || body.is_end_stream() {
+                // hyper will not ask for the body.
+                drop(self);
+                return Sent::unaccounted(body);
+            }
+            let expected = body.size_hint().exact();
+            Sent { body, entry: Some(self), expected, failed: None }
+        })
+    }
+}
+
+/// Writes the line and the count: the one place where a call ends.
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        let left = "the client left before it had everything";
+        let (status, error) = match (self.status, &self.error) {
+            (None, _) => (CLIENT_CLOSED, Some("the client left before it had an answer")),
+            (Some(status), None) if self.cut => (status.as_u16(), Some(left)),
+            (Some(status), error) => (status.as_u16(), error.as_deref()),
+        };
+        let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        self.ledger.metrics.record(code, method_label(&self.method), took);
+        if !self.quiet {
+            self.ledger.log.call(&log::Call {
+                method: self.method.as_str(),
+                target: &self.target,
+                status,
+                bytes: self.bytes,
+                took,
+                call_id: self.call_id.as_deref(),
+                error,
+            });
+        }
+        self.phase.end_call();
+        self.permit = None;
+        if self.ledger.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.ledger.emptied.notify_waiters();
+        }
+    }
+}
+
+/// Path and query byte for byte; whatever else the request line held is not the function's.
+fn target(uri: &http::Uri) -> String {
+    uri.path_and_query().map_or_else(|| uri.to_string(), |target| target.as_str().to_owned())
+}
+
+/// A response body that is counted while it is sent.
+#[derive(Debug)]
+pub struct Sent {
+    body: Body,
+    entry: Option<Entry>,
+    expected: Option<u64>,
+    /// An error that waits until what came before it has been flushed.
+    failed: Option<Error>,
+}
+
+impl Sent {
+    /// A body nobody keeps an account of: probes, and what is accounted for elsewhere.
+    #[must_use]
+    pub fn unaccounted(body: Body) -> Self {
+        Self { body, entry: None, expected: None, failed: None }
+    }
+}
+
+impl HttpBody for Sent {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let this = &mut *self;
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        match frame {
+            Some(Ok(frame)) => {
+                if let (Some(entry), Some(data)) = (&mut this.entry, frame.data_ref()) {
+                    entry.bytes += data.len() as u64;
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                if let Some(mut entry) = this.entry.take() {
+                    entry.phase.fail();
+                    entry.blame(&error);
+                }
+                // An error makes hyper drop what it has not written yet; the client should have
+                // every byte that the function wrote before it failed.
+                this.failed = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => {
+                this.entry = None;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.failed.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// hyper drops a body when it has all of it, and when the client is gone.
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(entry) = &mut self.entry {
+            entry.cut = !self.body.is_end_stream() && self.expected != Some(entry.bytes);
+        }
+    }
+}

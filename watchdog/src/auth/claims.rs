@@ -1,0 +1,93 @@
+//! What a valid token says, and whether that opens this function.
+
+use std::time::SystemTime;
+
+use serde::Deserialize;
+
+use super::{Denied, pattern};
+
+/// Clock difference with the issuer that is let pass, in seconds; the value the OpenFaaS watchdog uses.
+pub(super) const LEEWAY_SECONDS: u16 = 1;
+
+/// The claims that are left to check after the registered ones (`iss`, `aud`, `exp`, `nbf`). Its `Debug` form is the
+/// summary in the debug log.
+#[derive(Debug, Deserialize)]
+pub(super) struct Claims {
+    #[expect(dead_code, reason = "for the debug log")]
+    sub: Option<String>,
+    /// When the token was issued, in seconds since 1970, perhaps with a fraction (RFC 7519 section 2, `NumericDate`).
+    iat: Option<f64>,
+    /// The claim of OpenFaaS function tokens. Without it a token permits nothing.
+    #[serde(default)]
+    function: FunctionClaim,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct FunctionClaim {
+    /// Patterns for `namespace:name`, one of which must match.
+    permissions: Option<Vec<String>>,
+    /// Patterns for `namespace:name`, one of which must match unless there is none.
+    audience: Option<Vec<String>>,
+}
+
+impl Claims {
+    /// Refuses a token from the future: its issuer's clock, and so its `exp`, cannot be trusted.
+    pub(super) fn check_issued_at(&self) -> Result<(), Denied> {
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs_f64();
+        match self.iat {
+            Some(iat) if iat > now + f64::from(LEEWAY_SECONDS) => {
+                Err(Denied::invalid("it was issued in the future"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a token that does not open `resource`, that is `namespace:function`.
+    pub(super) fn check_access(&self, resource: &str) -> Result<(), Denied> {
+        let is_named = |patterns: &[String]| {
+            patterns.iter().any(|pattern| pattern::matches(pattern, resource))
+        };
+        let audience = self.function.audience.as_deref().unwrap_or_default();
+        let permissions = self.function.permissions.as_deref().unwrap_or_default();
+        if (audience.is_empty() || is_named(audience)) && is_named(permissions) {
+            Ok(())
+        } else {
+            Err(Denied::insufficient())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Claims;
+
+    #[test]
+    fn access_needs_a_permission_and_the_audience() {
+        for (function, open) in [
+            (json!({"permissions": ["ns1:fn"]}), true),
+            (json!({"permissions": ["*"]}), true),
+            (json!({"permissions": ["ns2:*", "ns1:*"]}), true),
+            (json!({"permissions": ["ns1:fn"], "audience": []}), true),
+            (json!({"permissions": ["ns1:fn"], "audience": null}), true),
+            (json!({"permissions": ["ns1:fn"], "audience": ["ns2:fn", "ns1:f*"]}), true),
+            (json!({"permissions": ["ns1:fn"], "audience": ["ns1:fn1"]}), false),
+            (json!({"permissions": ["ns1:f"]}), false),
+            (json!({"permissions": ["s1:fn"]}), false),
+            (json!({"permissions": [""]}), false),
+            (json!({"permissions": []}), false),
+            (json!({"permissions": null}), false),
+            (json!({"audience": ["*"]}), false),
+            (json!({}), false),
+        ] {
+            let claims: Claims = serde_json::from_value(json!({"function": function})).unwrap();
+            assert_eq!(claims.check_access("ns1:fn").is_ok(), open, "{function}");
+        }
+        let claims: Claims = serde_json::from_value(json!({})).unwrap();
+        assert!(claims.check_access("ns1:fn").is_err());
+    }
+}

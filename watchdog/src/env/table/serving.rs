@@ -1,0 +1,117 @@
+//! Where calls arrive, how long they may take, and how many there may be.
+
+use super::{DURATION, Group, LIMIT, PORT, Variable, show_count, show_limit, store};
+use crate::duration::render;
+use crate::env::parsers;
+use crate::settings::HEALTHCHECK_INTERVAL;
+
+pub(super) const LISTENERS: Group = Group {
+    title: "Listeners",
+    variables: &[
+        Variable {
+            names: &["port"],
+            help: "the port calls arrive at; 0 = any free port",
+            default: "8080",
+            accepts: PORT,
+            set: |s, v| store(&mut s.port, parsers::port(v)),
+            show: |s| s.port.to_string(),
+        },
+        Variable {
+            names: &["metrics_port"],
+            help: "the port of /metrics; 0 = off",
+            default: "8081",
+            accepts: PORT,
+            set: |s, v| store(&mut s.metrics_port, parsers::optional_port(v)),
+            show: |s| s.metrics_port.map_or_else(|| "off".to_owned(), |port| port.to_string()),
+        },
+    ],
+};
+
+pub(super) const TIMEOUTS: Group = Group {
+    title: "Timeouts",
+    variables: &[
+        Variable {
+            names: &["read_timeout"],
+            help: "time for the request head, and for any pause in its body",
+            default: "30s",
+            accepts: LIMIT,
+            set: |s, v| store(&mut s.read_timeout, parsers::limit(v)),
+            show: |s| show_limit(s.read_timeout),
+        },
+        Variable {
+            names: &["write_timeout"],
+            help: "time to the response head, for any pause in taking the body, and to drain",
+            default: "30s",
+            accepts: LIMIT,
+            set: |s, v| {
+                store(&mut s.write_timeout, parsers::limit(v))?;
+                // The default of `healthcheck_interval`, whose own row comes later.
+                s.healthcheck_interval = s.write_timeout.unwrap_or(HEALTHCHECK_INTERVAL);
+                Ok(())
+            },
+            show: |s| show_limit(s.write_timeout),
+        },
+        Variable {
+            names: &["exec_timeout"],
+            help: "time for a whole call; a request can shorten it with X-Timeout",
+            default: "30s; classic: off",
+            accepts: LIMIT,
+            set: |s, v| store(&mut s.exec_timeout, parsers::limit(v)),
+            show: |s| show_limit(s.exec_timeout),
+        },
+        Variable {
+            names: &["idle_timeout"],
+            help: "time a connection may stay open between two calls",
+            default: "3m",
+            accepts: LIMIT,
+            set: |s, v| store(&mut s.idle_timeout, parsers::limit(v)),
+            show: |s| show_limit(s.idle_timeout),
+        },
+        Variable {
+            names: &["healthcheck_interval"],
+            help: "time a busy replica still takes new calls after a stop signal",
+            default: "write_timeout, or 30s if that is off",
+            accepts: DURATION,
+            set: |s, v| store(&mut s.healthcheck_interval, parsers::interval(v)),
+            show: |s| render(s.healthcheck_interval),
+        },
+        Variable {
+            names: &["grace_period"],
+            help: "time between TERM and KILL when a process is ended",
+            default: "2s",
+            accepts: DURATION,
+            set: |s, v| store(&mut s.grace_period, parsers::wait(v)),
+            show: |s| render(s.grace_period),
+        },
+    ],
+};
+
+pub(super) const CONCURRENCY: Group = Group {
+    title: "Concurrency",
+    variables: &[
+        Variable {
+            names: &["max_inflight"],
+            help: "calls at one time, beyond which the answer is 429; 0 = no limit",
+            default: "0",
+            accepts: "a whole number",
+            set: |s, v| store(&mut s.max_inflight, parsers::count_limit(v)),
+            show: |s| show_count(s.max_inflight),
+        },
+        Variable {
+            names: &["max_queue"],
+            help: "calls beyond max_inflight that wait for a place before the answer is 429",
+            default: "0",
+            accepts: "a whole number, zero or more",
+            set: |s, v| store(&mut s.max_queue, parsers::count(v)),
+            show: |s| s.max_queue.to_string(),
+        },
+        Variable {
+            names: &["queue_timeout"],
+            help: "time a call waits for a place before the answer is 429",
+            default: "10s",
+            accepts: DURATION,
+            set: |s, v| store(&mut s.queue_timeout, parsers::wait(v)),
+            show: |s| render(s.queue_timeout),
+        },
+    ],
+};

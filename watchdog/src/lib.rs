@@ -1,0 +1,108 @@
+//! `fwatchdog`: puts one [`modes::Mode`] on a port and keeps it honest.
+//!
+//! From the top down: [`cli`] ▶ [`env`] ([`settings`], the only reader of the environment) ▶
+//! [`config`] (the settings, dealt out to the parts) ▶ [`server`] (bind, accept, stop) ▶
+//! [`connection`] (time-outs of one socket) ▶ [`router`] (the route table) ▶ [`auth`], [`limit`],
+//! [`health`] ▶ `modes` ▶ [`respond`] (the only place where an error becomes a status) ▶
+//! [`account`] (one log line and one count a call).
+
+pub mod account;
+pub mod auth;
+pub mod cli;
+pub mod config;
+pub mod connection;
+pub mod duration;
+pub mod env;
+pub mod health;
+mod init;
+pub mod limit;
+mod lock;
+pub mod log;
+pub mod metrics;
+pub mod respond;
+pub mod router;
+pub mod server;
+pub mod settings;
+mod signal;
+
+use std::{process::ExitCode, sync::Arc};
+
+use crate::{cli::Action, config::Config, log::Log};
+
+/// The whole program.
+#[must_use]
+pub fn main_impl() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let environment = env::Environment::from_process();
+    let code = match cli::parse(arguments.iter().skip(1).cloned()) {
+        Action::Exit(code) => code,
+        Action::RunHealthcheck => cli::run_healthcheck(&environment),
+        Action::PrintConfig => cli::print_config(&env::parse(&environment)),
+        Action::Serve if init::is_needed() => return init::run(&arguments),
+        Action::Serve => serve(&environment),
+    };
+    code.into()
+}
+
+/// Configuration, log, runtime, server: until it stops.
+fn serve(environment: &env::Environment) -> cli::ExitCode {
+    let outcome = env::parse(environment);
+    let settings = match &outcome.settings {
+        Ok(settings) => settings,
+        Err(unusable) => {
+            for mistake in &outcome.mistakes {
+                log::complain(&mistake.to_string());
+            }
+            log::complain(&unusable.to_string());
+            return cli::ExitCode::Configuration;
+        }
+    };
+    let log = match Log::start(config::log(settings)) {
+        Ok(log) => log,
+        Err(error) => {
+            log::complain(&format!("cannot start the log: {error}"));
+            return cli::ExitCode::Failure;
+        }
+    };
+    for mistake in &outcome.mistakes {
+        tracing::warn!("{mistake}");
+    }
+    for notice in &outcome.notices {
+        tracing::info!("{notice}");
+    }
+    let code = run(Config::new(settings, environment, &log), &log);
+    log.flush();
+    code
+}
+
+fn run(config: Config, log: &Arc<Log>) -> cli::ExitCode {
+    tracing::info!("Version: {}", env!("CARGO_PKG_VERSION"));
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("cannot start the runtime: {error}");
+            return cli::ExitCode::Failure;
+        }
+    };
+    let result = runtime.block_on(server::run(config, Arc::clone(log)));
+    // What is left is blocked in a file system or tunnels that outlived the drain.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => cli::ExitCode::Success,
+        Err(error) => {
+            tracing::error!("{error}");
+            cli::ExitCode::Failure
+        }
+    }
+}
+
+/// One thread where there is one CPU: a second would only add switches.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = if cpus == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    builder.worker_threads(cpus).thread_name("call").enable_all().build()
+}

@@ -1,0 +1,7 @@
+//! `fwatchdog`: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    watchdog::main_impl()
+}

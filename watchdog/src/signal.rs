@@ -1,0 +1,35 @@
+//! The signals that end the watchdog.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Waits for them; made before anything is announced, so that none is missed.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The first request to stop: its name.
+    pub(crate) async fn asked(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+
+    /// A further SIGINT: somebody at a terminal does not want to wait. A further SIGTERM says
+    /// nothing new; orchestrators repeat it.
+    pub(crate) async fn insisted(&mut self) {
+        self.interrupt.recv().await;
+    }
+}
