@@ -38,7 +38,7 @@ const READING: &str = "reading the file behind a response";
 ///
 /// Has to be polled inside a tokio runtime.
 #[derive(Debug)]
-pub struct FileBody {
+pub(crate) struct FileBody {
     file: Arc<File>,
     /// Of the first byte that is not read yet.
     offset: u64,
@@ -53,7 +53,7 @@ impl FileBody {
     /// `length` bytes of `file` from `offset` on, both in bytes. The file's own position is
     /// neither used nor moved.
     #[must_use]
-    pub fn new(file: impl Into<Arc<File>>, offset: u64, length: u64) -> Self {
+    pub(crate) fn new(file: impl Into<Arc<File>>, offset: u64, length: u64) -> Self {
         Self { file: file.into(), offset, remaining: length, chunk: FIRST_CHUNK, reading: None }
     }
 

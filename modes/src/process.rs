@@ -26,6 +26,7 @@ use tokio::net::unix::pipe;
 mod exit;
 mod feed;
 mod group;
+pub mod init;
 mod program;
 mod watch;
 

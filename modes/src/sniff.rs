@@ -96,7 +96,7 @@ const TABLE: &[(Looks, &str)] = &[
 /// sections 6 and 7.1) where Go follows it. It never fails: what fits no row is text if it holds
 /// no control byte that text does not use, else `application/octet-stream`.
 #[must_use]
-pub fn content_type(first_bytes: &[u8]) -> &'static str {
+pub(crate) fn content_type(first_bytes: &[u8]) -> &'static str {
     let bytes = &first_bytes[..first_bytes.len().min(DECIDING_BYTES)];
     match TABLE.iter().find(|(looks, _)| looks.fit(bytes)) {
         Some((_, content_type)) => content_type,

@@ -1,0 +1,110 @@
+//! `/_/health` and `/_/ready`: for orchestrators, never counted and never logged.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use modes::{Body, Context, Mode};
+
+use crate::{limit::Limiter, respond};
+
+/// What health and ready look at.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file that has to be there; `None` when none is written.
+    pub lock_file: Option<PathBuf>,
+    /// What `/_/ready` asks the function, if it does.
+    pub ready_path: Option<String>,
+}
+
+/// Whether calls are welcome.
+#[derive(Debug)]
+pub struct Health {
+    config: Config,
+    accepting: AtomicBool,
+}
+
+impl Health {
+    /// Not accepting yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config, accepting: AtomicBool::new(false) }
+    }
+
+    /// Says whether calls are welcome.
+    pub fn accept(&self, accepting: bool) {
+        self.accepting.store(accepting, Ordering::Release);
+    }
+
+    fn is_healthy(&self) -> bool {
+        let locked = || self.config.lock_file.as_ref().is_none_or(|path| path.exists());
+        self.accepting.load(Ordering::Acquire) && locked()
+    }
+
+    /// 200 `OK` while calls are welcome, 503 otherwise; GET only.
+    #[must_use]
+    pub fn health(&self, method: &Method) -> Response<Body> {
+        if method != Method::GET {
+            return respond::bare(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        if self.is_healthy() {
+            Response::new(Body::full("OK"))
+        } else {
+            respond::bare(StatusCode::SERVICE_UNAVAILABLE)
+        }
+    }
+
+    /// 503 when calls are not welcome or the function does not listen, 429 when the limit is met;
+    /// else what the function says to `ready_path`, without its body, or 200.
+    pub async fn ready(
+        &self,
+        method: &Method,
+        headers: HeaderMap,
+        mode: &Mode,
+        limiter: &Limiter,
+        context: Context,
+    ) -> Response<Body> {
+        if method != Method::GET {
+            return respond::bare(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        if !self.is_healthy() || !mode.is_ready() {
+            return respond::bare(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        if limiter.is_full() {
+            return respond::bare(StatusCode::TOO_MANY_REQUESTS);
+        }
+        let Some(path) = &self.config.ready_path else { return respond::bare(StatusCode::OK) };
+        respond::bare(ask(path, headers, mode, context).await)
+    }
+}
+
+async fn ask(path: &str, mut headers: HeaderMap, mode: &Mode, context: Context) -> StatusCode {
+    let Ok(uri) = path.parse::<Uri>() else { return StatusCode::SERVICE_UNAVAILABLE };
+    headers.remove(http::header::CONTENT_LENGTH);
+    headers.remove(http::header::TRANSFER_ENCODING);
+    headers.remove(http::header::EXPECT);
+    headers.remove(http::header::UPGRADE);
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    match mode.call(request, context).await {
+        Ok(response) => {
+            let status = response.status();
+            // A process that fails after its first byte is not ready either.
+            let mut body = response.into_body();
+            while let Some(frame) = body.frame().await {
+                if frame.is_err() {
+                    return StatusCode::SERVICE_UNAVAILABLE;
+                }
+            }
+            status
+        }
+        Err(error) => {
+            tracing::warn!("ready_path {path}: {error}");
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The route table: `/_/health`, `/_/ready`, and everything else to the function.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use modes::{Body, Context, Deadline, Mode};
+
+use crate::{
+    account::{Entry, Ledger, Sent},
+    auth::Authenticator,
+    connection::Phase,
+    duration,
+    health::Health,
+    limit::Limiter,
+    respond::{self, Style},
+};
+
+/// The time-outs of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// For the whole call.
+    pub exec_timeout: Option<Duration>,
+    /// For any stretch in which no byte of the request body arrives.
+    pub read_timeout: Option<Duration>,
+    /// For the response head.
+    pub head_timeout: Option<Duration>,
+    /// Whose statuses are sent.
+    pub style: Style,
+}
+
+/// What a request passes through, in this order.
+#[derive(Debug)]
+pub struct Router {
+    /// Time-outs.
+    pub config: Config,
+    /// Accounts.
+    pub ledger: Arc<Ledger>,
+    /// Probes.
+    pub health: Health,
+    /// Who may call.
+    pub auth: Option<Authenticator>,
+    /// How many at once.
+    pub limiter: Limiter,
+    /// The function.
+    pub mode: Mode,
+}
+
+impl Router {
+    /// Answers one request of `peer`, on the connection of `phase`.
+    pub async fn route(
+        &self,
+        request: Request<Incoming>,
+        phase: &Arc<Phase>,
+        peer: Option<IpAddr>,
+    ) -> Response<Sent> {
+        phase.begin_call(request.version());
+        match request.uri().path() {
+            "/_/health" => {
+                phase.end_call();
+                return Sent::probe(self.health.health(request.method()));
+            }
+            "/_/ready" => {
+                let context = self.context(&request, peer);
+                let (head, _) = request.into_parts();
+                let (health, method) = (&self.health, &head.method);
+                let ready =
+                    health.ready(method, head.headers, &self.mode, &self.limiter, context).await;
+                phase.end_call();
+                return Sent::probe(ready);
+            }
+            _ => {}
+        }
+        let mut entry = Entry::open(&self.ledger, phase, &request);
+        let response = match refusal(&request) {
+            Some(refused) => refused,
+            None => self.call(request, peer, &mut entry).await,
+        };
+        entry.answer(response)
+    }
+
+    async fn call(
+        &self,
+        mut request: Request<Incoming>,
+        peer: Option<IpAddr>,
+        entry: &mut Entry,
+    ) -> Response<Body> {
+        if let Some(auth) = &self.auth {
+            match auth.check(request.headers()).await {
+                Ok(spent) => {
+                    let spent = HeaderValue::try_from(format!("{:.6}", spent.as_secs_f64()));
+                    let spent = spent.unwrap_or_else(|_| HeaderValue::from_static("0"));
+                    request.headers_mut().insert("x-auth-seconds", spent);
+                }
+                Err(denied) => return denied.into_response().map(Body::full),
+            }
+        }
+        match self.limiter.enter().await {
+            Ok(permit) => entry.hold(permit),
+            Err(exceeded) => return respond::exceeded(exceeded),
+        }
+        let context = self.context(&request, peer);
+        let read_timeout = self.config.read_timeout;
+        let request = request.map(|body| Body::received(body, read_timeout));
+        let head_deadline = self.config.head_timeout.map(Deadline::after);
+        match Deadline::bound(head_deadline, self.mode.call(request, context)).await {
+            Ok(response) => response,
+            Err(error) => {
+                entry.blame(&error);
+                respond::error(&error, self.config.style)
+            }
+        }
+    }
+
+    /// `X-Timeout` shortens the call, never lengthens it; what is not a positive Go duration is
+    /// ignored.
+    fn context<B>(&self, request: &Request<B>, peer: Option<IpAddr>) -> Context {
+        let asked = request.headers().get("x-timeout").and_then(|value| value.to_str().ok());
+        let asked = asked.and_then(duration::parse_go).and_then(duration::GoDuration::positive);
+        let allowed = [asked, self.config.exec_timeout].into_iter().flatten().min();
+        Context { peer, deadline: allowed.map(Deadline::after) }
+    }
+}
+
+/// What is not a request for the function at all.
+fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
+    let headers = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    // RFC 9112 section 3.2.
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        let why = "a request needs exactly one Host header";
+        return Some(respond::refused(StatusCode::BAD_REQUEST, why));
+    }
+    // RFC 9110 section 10.1.1.
+    let known = |v: &HeaderValue| v.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if headers.get(header::EXPECT).is_some_and(|value| !known(value)) {
+        let why = "the only expectation that can be met is 100-continue";
+        return Some(respond::refused(StatusCode::EXPECTATION_FAILED, why));
+    }
+    if request.method() == Method::CONNECT {
+        return Some(respond::refused(StatusCode::NOT_FOUND, "a function is not a proxy"));
+    }
+    if request.uri().path() == "*" {
+        return Some(if request.method() == Method::OPTIONS {
+            respond::bare(StatusCode::OK)
+        } else {
+            respond::refused(StatusCode::BAD_REQUEST, "only OPTIONS can be asked of *")
+        });
+    }
+    None
+}
+
+impl Sent {
+    fn probe(response: Response<Body>) -> Response<Self> {
+        response.map(Self::unaccounted)
+    }
+}
+

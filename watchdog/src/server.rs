@@ -1,0 +1,316 @@
+//! Bind, accept, stop.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{Response, StatusCode};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use modes::{Body, Mode};
+use tokio::{
+    net::{TcpListener, TcpSocket, TcpStream},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    account::{Ledger, Sent},
+    auth::{self, Authenticator},
+    config::Config,
+    connection::{Connection, Phase, Timeouts},
+    health::Health,
+    limit::Limiter,
+    lock::LockFile,
+    log::{Call, Log},
+    metrics::{self, Metrics},
+    respond,
+    router::Router,
+    signal::Stop,
+};
+
+/// The largest request head, in bytes (Go's default and its slack) and in headers.
+const HEAD_BYTES: usize = 1024 * 1024 + 4096;
+const HEAD_FIELDS: usize = 512;
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// Why the watchdog ends with a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A port cannot be listened on.
+    #[error("cannot listen on port {port} ({variable}): {source}")]
+    Bind {
+        /// The port.
+        port: u16,
+        /// The variable that sets it.
+        variable: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// The lock file cannot be written.
+    #[error("cannot write the lock file {path}: {source} (set TMPDIR, or suppress_lock=true)")]
+    Lock {
+        /// Where.
+        path: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// Calls cannot be authenticated.
+    #[error("jwt_auth: {0}")]
+    Auth(#[from] auth::Error),
+    /// The function cannot be served at all.
+    #[error("cannot start the function: {0}")]
+    Mode(#[from] modes::StartError),
+    /// The long-lived function is gone.
+    #[error("the function {0}")]
+    Died(String),
+    /// The host.
+    #[error("cannot start: {0}")]
+    Io(#[from] io::Error),
+    /// Metrics cannot be registered.
+    #[error("cannot start the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Serves until a signal or the function's death.
+///
+/// # Errors
+/// What kept it from starting, or ended it.
+pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
+    let mut stop = Stop::listen()?;
+    let listener = bind(config.port, "port")?;
+    let metrics_listener =
+        config.metrics_port.map(|port| bind(port, "metrics_port")).transpose()?;
+    let auth = match config.auth {
+        None => None,
+        Some(auth) => Some(tokio::select! {
+            found = Authenticator::discover(auth) => found?,
+            signal = stop.asked() => {
+                tracing::info!("{signal}: ended before the first call");
+                return Ok(());
+            }
+        }),
+    };
+    let lock_path = config.health.lock_file.clone();
+    let mode = Mode::build(config.mode)?;
+    tracing::info!("{}", config.banner);
+    let router = Arc::new(Router {
+        config: config.router,
+        ledger: Arc::new(Ledger::new(Metrics::new()?, log)),
+        health: Health::new(config.health),
+        auth,
+        limiter: Limiter::new(config.limit),
+        mode,
+    });
+    let lock = match lock_path {
+        None => None,
+        Some(path) => match LockFile::create(path.clone()) {
+            Ok(lock) => Some(lock),
+            Err(source) => {
+                router.mode.stop().await;
+                return Err(Error::Lock { path: path.display().to_string(), source });
+            }
+        },
+    };
+    if let Some(listener) = metrics_listener {
+        tracing::info!("Metrics listening on port: {}", listener.local_addr()?.port());
+        tokio::spawn(serve_metrics(listener, Arc::clone(&router)));
+    }
+    router.health.accept(true);
+    tracing::info!("Listening on port: {}", listener.local_addr()?.port());
+
+    let doors = Doors::default();
+    let accepting =
+        tokio::spawn(accept(listener, Arc::clone(&router), config.timeouts, doors.clone()));
+    let (result, drain) = tokio::select! {
+        signal = stop.asked() => {
+            tracing::info!("{signal}: no new calls once those in flight have ended");
+            (Ok(()), config.drain)
+        }
+        why = router.mode.died() => (Err(Error::Died(why)), config.drain.min(DEATH_DRAIN)),
+    };
+    router.health.accept(false);
+    drop(lock);
+    if result.is_ok() {
+        tokio::select! {
+            _ = timeout(config.healthcheck_interval, router.ledger.empty()) => {}
+            () = stop.insisted() => doors.cut.cancel(),
+        }
+    }
+    accepting.abort();
+    doors.closing.cancel();
+    let open = router.ledger.open();
+    if open > 0 {
+        tracing::info!("No new connections allowed, draining: {open} requests");
+    }
+    doors.connections.close();
+    let drained = async {
+        doors.connections.wait().await;
+        router.ledger.empty().await;
+    };
+    tokio::select! {
+        done = timeout(drain, drained) => if done.is_err() {
+            tracing::warn!("calls still open after {drain:?} are ended");
+        },
+        () = stop.insisted() => {}
+    }
+    doors.cut.cancel();
+    doors.connections.wait().await;
+    router.mode.stop().await;
+    config.reaper.idle().await;
+    tracing::info!("Exiting. Active connections: {}", router.ledger.open());
+    result
+}
+
+/// How long answers (502) have to leave once the function is dead.
+const DEATH_DRAIN: Duration = Duration::from_secs(2);
+
+/// What every connection listens to, and is counted by.
+#[derive(Clone, Debug, Default)]
+struct Doors {
+    connections: TaskTracker,
+    /// No call after the present one.
+    closing: CancellationToken,
+    /// End now.
+    cut: CancellationToken,
+}
+
+/// All addresses, IPv6 and IPv4; only IPv4 where the kernel has no IPv6.
+fn bind(port: u16, variable: &'static str) -> Result<TcpListener, Error> {
+    let listen = |socket: TcpSocket, address: SocketAddr| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    let both = TcpSocket::new_v6().and_then(|socket| {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+        listen(socket, SocketAddr::from(([0_u16; 8], port)))
+    });
+    match both {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => TcpSocket::new_v4()
+            .and_then(|socket| listen(socket, SocketAddr::from(([0_u8; 4], port)))),
+        done => done,
+    }
+    .map_err(|source| Error::Bind { port, variable, source })
+}
+
+async fn accept(listener: TcpListener, router: Arc<Router>, timeouts: Timeouts, doors: Doors) {
+    let mut pause = Duration::from_millis(5);
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                pause = Duration::from_millis(5);
+                let _ = stream.set_nodelay(true);
+                let serving =
+                    serve(stream, peer, Arc::clone(&router), timeouts, doors.clone());
+                doors.connections.spawn(serving);
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: they come back when calls end.
+                tracing::warn!("cannot accept a connection: {error}");
+                sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(500));
+            }
+        }
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Arc<Router>,
+    timeouts: Timeouts,
+    doors: Doors,
+) {
+    let phase = Arc::new(Phase::default());
+    let io = TokioIo::new(Connection::new(stream, timeouts, Arc::clone(&phase)));
+    let address = peer.ip().to_canonical();
+    let service = service_fn(|request| {
+        let (router, phase) = (Arc::clone(&router), Arc::clone(&phase));
+        async move { Ok::<_, Infallible>(router.route(request, &phase, Some(address)).await) }
+    });
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .title_case_headers(true)
+        .max_headers(HEAD_FIELDS)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(HEAD_BYTES + 64 * 1024)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = doors.closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                result = connection.as_mut() => result,
+                () = doors.cut.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = result {
+        unreadable(&router, &phase, &error);
+    }
+}
+
+/// The line and the count of a request that never became a call: what hyper or the connection
+/// answered by itself.
+fn unreadable(router: &Router, phase: &Phase, error: &hyper::Error) {
+    let (status, why) = if phase.timed_out() {
+        (Some(408), "the request head did not arrive within read_timeout".to_owned())
+    } else if error.is_parse() || error.is_parse_too_large() {
+        (phase.last_status(), error.to_string())
+    } else {
+        return;
+    };
+    let Some(status) = status else { return };
+    let code = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    router.ledger.metrics.record(code, metrics::UNKNOWN, Duration::ZERO);
+    router.ledger.log.call(&Call {
+        method: "-",
+        target: "-",
+        status,
+        bytes: 0,
+        took: Duration::ZERO,
+        call_id: None,
+        error: Some(&why),
+    });
+}
+
+/// `/metrics` and nothing else.
+async fn serve_metrics(listener: TcpListener, router: Arc<Router>) {
+    let timeouts = Timeouts {
+        head: Some(Duration::from_secs(5)),
+        idle: Some(Duration::from_secs(120)),
+        write: Some(Duration::from_secs(5)),
+    };
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let router = Arc::clone(&router);
+        tokio::spawn(async move {
+            let phase = Arc::new(Phase::default());
+            let io = TokioIo::new(Connection::new(stream, timeouts, Arc::clone(&phase)));
+            let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+                phase.begin_call(request.version());
+                let response = scrape(&router, request.uri().path());
+                phase.end_call();
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let served =
+                http1::Builder::new().header_read_timeout(None).serve_connection(io, service);
+            let _ = served.await;
+        });
+    }
+}
+
+fn scrape(router: &Router, path: &str) -> Response<Sent> {
+    if path != "/metrics" {
+        return respond::bare(StatusCode::NOT_FOUND).map(Sent::unaccounted);
+    }
+    let mut response = Response::new(Body::full(router.ledger.metrics.render()));
+    let content_type = http::HeaderValue::from_static(metrics::CONTENT_TYPE);
+    response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
+    response.map(Sent::unaccounted)
+}
