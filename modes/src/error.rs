@@ -56,6 +56,9 @@ pub enum Error {
     /// The call took longer than it was given, and was ended.
     #[error("the call took longer than {0:?} and was ended")]
     TimedOut(Duration),
+    /// The response did not begin in time, and the call was ended.
+    #[error("the function did not begin to answer within {0:?} (write_timeout) and was ended")]
+    HeadTimedOut(Duration),
     /// The output went over `spool_limit`.
     #[error("the function's output is larger than spool_limit ({0} bytes)")]
     OutputTooLarge(u64),
@@ -88,6 +91,7 @@ impl Error {
             | Self::Environment { .. } => Blame::Client,
             Self::Exited(_)
             | Self::TimedOut(_)
+            | Self::HeadTimedOut(_)
             | Self::OutputTooLarge(_)
             | Self::Upstream { .. } => Blame::Function,
             Self::Spawn { source, .. } => match source.kind() {

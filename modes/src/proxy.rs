@@ -6,7 +6,7 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use http::{Method, Request, Response, StatusCode, Uri, request::Parts, uri::PathAndQuery};
+use http::{Method, Request, Response, StatusCode, Uri, Version, request::Parts, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -74,12 +74,15 @@ impl Proxy {
         let endless = upgrade.is_some() || headers::wants_stream(request.headers());
         let (mut head, body) = request.into_parts();
         head.extensions.clear();
+        // The version belongs to a hop (RFC 9110 section 2.5): ours is 1.1 on either side.
+        head.version = Version::HTTP_11;
         headers::prepare_request(&mut head.headers, upgrade.as_ref().map(|u| &u.0), context.peer);
         self.rewrite_target(&mut head);
         let (head, body) = expect::gate(head, body);
 
         let sending = self.send(head, body);
         let (mut response, lease) = Deadline::bound(context.deadline, sending).await?;
+        *response.version_mut() = Version::HTTP_11;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some((protocol, client)) = upgrade else {
                 return Err(self.broke("switched protocols without being asked"));

@@ -34,7 +34,7 @@ use crate::{cli::Action, config::Config, log::Log};
 pub fn main_impl() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let environment = env::Environment::from_process();
-    let code = match cli::parse(arguments.iter().skip(1).cloned()) {
+    let code = match cli::parse(arguments.iter().cloned()) {
         Action::Exit(code) => code,
         Action::RunHealthcheck => cli::run_healthcheck(&environment),
         Action::PrintConfig => cli::print_config(&env::parse(&environment)),

@@ -30,7 +30,7 @@ pub fn error(error: &Error, style: Style) -> Response<Body> {
         | Error::OutputTooLarge(_)
         | Error::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
         Error::TimedOut(_) if style == Style::Classic => StatusCode::REQUEST_TIMEOUT,
-        Error::TimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
+        Error::TimedOut(_) | Error::HeadTimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         Error::Upstream { .. } => StatusCode::BAD_GATEWAY,
     };
     let body = match (error, style) {

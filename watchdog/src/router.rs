@@ -55,6 +55,9 @@ impl Router {
         peer: Option<IpAddr>,
     ) -> Response<Sent> {
         phase.begin_call(request.version());
+        if let Some(refused) = refusal(&request) {
+            return Entry::open(&self.ledger, phase, &request).answer(refused);
+        }
         match request.uri().path() {
             "/_/health" => {
                 phase.end_call();
@@ -72,10 +75,7 @@ impl Router {
             _ => {}
         }
         let mut entry = Entry::open(&self.ledger, phase, &request);
-        let response = match refusal(&request) {
-            Some(refused) => refused,
-            None => self.call(request, peer, &mut entry).await,
-        };
+        let response = self.call(request, peer, &mut entry).await;
         entry.answer(response)
     }
 
@@ -102,8 +102,14 @@ impl Router {
         let context = self.context(&request, peer);
         let read_timeout = self.config.read_timeout;
         let request = request.map(|body| Body::received(body, read_timeout));
-        let head_deadline = self.config.head_timeout.map(Deadline::after);
-        match Deadline::bound(head_deadline, self.mode.call(request, context)).await {
+        let calling = self.mode.call(request, context);
+        let answered = match self.config.head_timeout {
+            None => calling.await,
+            Some(allowed) => tokio::time::timeout(allowed, calling)
+                .await
+                .unwrap_or(Err(modes::Error::HeadTimedOut(allowed))),
+        };
+        match answered {
             Ok(response) => response,
             Err(error) => {
                 entry.blame(&error);

@@ -30,11 +30,12 @@ impl Marshal {
     }
 }
 
-/// Everything before the first byte of the body. Names are sorted, `Host` is left out, as Go does.
+/// Everything before the first byte of the body. Names are sorted, `Host` and
+/// `Transfer-Encoding` are left out, as Go does.
 fn prefix(headers: &HeaderMap) -> String {
     let map: BTreeMap<String, Vec<String>> = headers
         .keys()
-        .filter(|name| *name != header::HOST)
+        .filter(|name| ![header::HOST, header::TRANSFER_ENCODING].contains(name))
         .map(|name| {
             let values = headers.get_all(name).iter();
             let values = values.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());

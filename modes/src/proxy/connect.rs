@@ -120,8 +120,40 @@ impl AsFd for Socket {
 }
 
 /// A stream that hyper drives while the pool can still look at it.
+///
+/// A function may answer and close without reading all of the request; then the next write fails
+/// although the answer lies in our receive buffer (RFC 9112 section 9.6). hyper would give up on
+/// the failed write, so from then on bytes are taken and thrown away, and reading decides: it finds
+/// the answer, or the end, which then counts as a broken connection.
 #[derive(Debug)]
-pub(super) struct Shared(pub(super) Arc<Socket>);
+pub(super) struct Shared {
+    socket: Arc<Socket>,
+    is_broken: bool,
+}
+
+impl Shared {
+    pub(super) fn new(socket: Arc<Socket>) -> Self {
+        Self { socket, is_broken: false }
+    }
+
+    fn outcome(
+        &mut self,
+        result: Poll<io::Result<usize>>,
+        offered: usize,
+    ) -> Poll<io::Result<usize>> {
+        match result {
+            Poll::Ready(Err(error)) if is_broken(&error) => {
+                self.is_broken = true;
+                Poll::Ready(Ok(offered))
+            }
+            other => other,
+        }
+    }
+}
+
+fn is_broken(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}
 
 impl AsyncRead for Shared {
     fn poll_read(
@@ -129,42 +161,44 @@ impl AsyncRead for Shared {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &*self.0 {
-            Socket::Tcp(s) => {
-                Socket::retry(|| s.poll_read_ready(cx), || s.try_read_buf(buffer)).map_ok(drop)
-            }
-            Socket::Unix(s) => {
-                Socket::retry(|| s.poll_read_ready(cx), || s.try_read_buf(buffer)).map_ok(drop)
-            }
+        let read = ready!(match &*self.socket {
+            Socket::Tcp(s) => Socket::retry(|| s.poll_read_ready(cx), || s.try_read_buf(buffer)),
+            Socket::Unix(s) => Socket::retry(|| s.poll_read_ready(cx), || s.try_read_buf(buffer)),
+        })?;
+        if read == 0 && self.is_broken && buffer.remaining() > 0 {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
+        Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Shared {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &*self.0 {
+        let result = match &*self.socket {
             Socket::Tcp(s) => Socket::retry(|| s.poll_write_ready(cx), || s.try_write(bytes)),
             Socket::Unix(s) => Socket::retry(|| s.poll_write_ready(cx), || s.try_write(bytes)),
-        }
+        };
+        self.outcome(result, bytes.len())
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &*self.0 {
+        let result = match &*self.socket {
             Socket::Tcp(s) => {
                 Socket::retry(|| s.poll_write_ready(cx), || s.try_write_vectored(slices))
             }
             Socket::Unix(s) => {
                 Socket::retry(|| s.poll_write_ready(cx), || s.try_write_vectored(slices))
             }
-        }
+        };
+        self.outcome(result, slices.iter().map(|slice| slice.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -176,7 +210,7 @@ impl AsyncWrite for Shared {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = rustix::net::shutdown(self.0.as_fd(), rustix::net::Shutdown::Write);
+        let result = rustix::net::shutdown(self.socket.as_fd(), rustix::net::Shutdown::Write);
         Poll::Ready(result.or_else(|error| match error {
             rustix::io::Errno::NOTCONN => Ok(()),
             error => Err(error.into()),

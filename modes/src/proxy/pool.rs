@@ -92,7 +92,7 @@ impl Pool {
             .max_headers(HEAD_FIELDS)
             .max_header_size(HEAD_BYTES)
             .max_buf_size(HEAD_BYTES + 64 * 1024)
-            .handshake(TokioIo::new(Shared(Arc::clone(&socket))))
+            .handshake(TokioIo::new(Shared::new(Arc::clone(&socket))))
             .await
             .map_err(io::Error::other)?;
         // Its errors come out of the exchange that suffers from them.

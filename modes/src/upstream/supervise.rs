@@ -8,7 +8,7 @@ use std::{
 use tokio::{
     net::unix::pipe,
     sync::{Notify, watch},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::State;
@@ -21,6 +21,8 @@ use crate::{
 
 /// Between looks at a child that does not listen yet: from the first to the last.
 const PROBE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+/// How long a daemon may need to listen after the process that started it has left.
+const DAEMON_START: Duration = Duration::from_secs(2);
 /// Between looks at a daemon that nobody is the parent of.
 const DAEMON_PROBE: Duration = Duration::from_secs(1);
 /// Between restarts: from the first to the last.
@@ -118,7 +120,7 @@ async fn live(mut child: Child, duty: &Duty) -> End {
         }
     };
     // A function that puts itself into the background leaves with status 0 and goes on serving.
-    if matches!(exit, Ok(Exit::Status(0))) && duty.proxy.accepts().await {
+    if matches!(exit, Ok(Exit::Status(0))) && takes_over(duty).await {
         child.process.release();
         tracing::warn!(
             "the function's process left with status 0, but {} is still served: it runs on as a \
@@ -142,6 +144,18 @@ async fn announce(duty: &Duty) {
         pause = (pause * 2).min(PROBE.1);
     }
     duty.tell.send_replace(State::Ready);
+}
+
+/// Whether a daemon is there, which may need a moment between the end of its parent and its
+/// listening.
+async fn takes_over(duty: &Duty) -> bool {
+    timeout(DAEMON_START, async {
+        while !duty.proxy.accepts().await {
+            sleep(PROBE.1).await;
+        }
+    })
+    .await
+    .is_ok()
 }
 
 /// A daemon's end can only be seen from outside.
