@@ -41,8 +41,8 @@ impl std::fmt::Debug for Log {
 
 impl Log {
     /// Copies lines in the background until every writer of the pipe is gone.
-    pub fn follow(&self, stream: Stream, pipe: pipe::Receiver) {
-        let log = self.clone();
+    pub fn follow(&self, stream: Stream, pipe: impl Into<Arc<pipe::Receiver>>) {
+        let (log, pipe) = (self.clone(), pipe.into());
         tokio::spawn(async move {
             if let Err(error) = log.copy(stream, &pipe).await {
                 tracing::warn!(%error, ?stream, "could not read the function's output");

@@ -14,6 +14,7 @@ use std::{
     io,
     os::{fd::OwnedFd, unix::process::CommandExt as _},
     process::{Command, Stdio},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -32,7 +33,7 @@ mod watch;
 
 pub use self::{
     exit::Exit,
-    feed::{feed, while_feeding},
+    feed::{Stdin, feed, while_feeding},
     group::Reaper,
     program::{Program, Unresolved},
 };
@@ -63,9 +64,9 @@ pub enum Stderr {
 #[derive(Debug)]
 pub struct Pipes {
     /// Present with [`Input::Pipe`].
-    pub stdin: Option<pipe::Sender>,
+    pub stdin: Option<Stdin>,
     /// Standard output.
-    pub stdout: pipe::Receiver,
+    pub stdout: Arc<pipe::Receiver>,
     /// Present with [`Stderr::Pipe`].
     pub stderr: Option<pipe::Receiver>,
 }
@@ -129,10 +130,12 @@ impl Launcher {
             Input::Pipe => {
                 let (theirs, ours) = io::pipe().map_err(doing)?;
                 command.stdin(theirs);
-                Some(pipe::Sender::from_owned_fd(OwnedFd::from(ours)).map_err(doing)?)
+                let sender = pipe::Sender::from_owned_fd(OwnedFd::from(ours)).map_err(doing)?;
+                Some(Stdin::new(sender))
             }
         };
         let stdout = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout)).map_err(doing)?;
+        let stdout = Arc::new(stdout);
 
         // The handle is dropped: reaping is ours, and dropping a std Child neither kills nor waits.
         let child = command.spawn().map_err(|source| {
@@ -150,7 +153,14 @@ impl Launcher {
         let Some(leader) = leader.filter(|pid| !pid.is_init()) else {
             return Err(doing(io::Error::other("the kernel gave a process no valid number")));
         };
-        let process = Process { leader, watch: None, reaped: false, reaper: self.reaper.clone() };
+        let process = Process {
+            leader,
+            watch: None,
+            reaped: false,
+            reaper: self.reaper.clone(),
+            stdin: stdin.clone(),
+            stdout: Arc::clone(&stdout),
+        };
         Ok((process, Pipes { stdin, stdout, stderr }))
     }
 }
@@ -164,6 +174,11 @@ pub struct Process {
     watch: Option<watch::Watch>,
     reaped: bool,
     reaper: Reaper,
+    /// Stays open until the group has ended: a function whose call is given up must not take that
+    /// for the end of its input.
+    stdin: Option<Stdin>,
+    /// Stays open, and is emptied, until then: a function that tidies up may still write.
+    stdout: Arc<pipe::Receiver>,
 }
 
 impl Process {
@@ -259,6 +274,8 @@ impl Drop for Process {
             watch: self.watch.take(),
             reaped: false,
             reaper: self.reaper.clone(),
+            stdin: self.stdin.take(),
+            stdout: Arc::clone(&self.stdout),
         });
     }
 }

@@ -6,6 +6,7 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -114,7 +115,7 @@ type Feed = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 struct Running {
     process: Process,
     /// `None` at the end of output.
-    stdout: Option<pipe::Receiver>,
+    stdout: Option<Arc<pipe::Receiver>>,
     /// `None` when all input is fed.
     feed: Option<Feed>,
     timer: Option<Timer>,

@@ -266,7 +266,8 @@ fn function_that_kills_its_own_group_hurts_nobody_else() {
 #[test]
 fn truncated_input_is_never_shown_to_the_function_as_complete() {
     // Defect 13: a function took half an upload for a whole one and stored it.
-    let stop: [(&str, fn(Client)); 4] = [
+    type Stop = (&'static str, fn(Client));
+    let stop: [Stop; 4] = [
         ("a client that leaves", drop),
         ("a client that is gone", Client::reset),
         ("a malformed chunk", |mut client| {

@@ -92,6 +92,10 @@ impl Config {
                     Mode::Classic => Style::Classic,
                     Mode::Serializing | Mode::Streaming | Mode::Http | Mode::Static => Style::Of,
                 },
+                content_type: settings
+                    .content_type
+                    .clone()
+                    .filter(|_| matches!(settings.mode, Mode::Serializing | Mode::Streaming)),
             },
             auth: settings.jwt().map(|jwt| auth::Config {
                 function: jwt.name.to_owned(),

@@ -64,6 +64,12 @@ impl Phase {
         self.failed.store(true, Ordering::Relaxed);
     }
 
+    /// Part of a request head has arrived: no call yet, and nothing else to finish.
+    #[must_use]
+    pub fn is_reading_head(&self) -> bool {
+        self.now.load(Ordering::Relaxed) == HEAD
+    }
+
     /// The status of the last response that was written, hyper's own answers included.
     #[must_use]
     pub fn last_status(&self) -> Option<u16> {
@@ -202,6 +208,11 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper does not read again after a call on whose socket it waited meanwhile, so the idle
+        // time starts here; when it is over, the wake-up makes hyper look, and it finds the end.
+        if self.phase.now.load(Ordering::Relaxed) == IDLE && self.poll_late(cx).is_ready() {
+            self.read.stop();
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
-use modes::{Body, Context, Deadline, Mode};
+use modes::{Body, Context, Deadline, Mode, classic::DURATION_HEADER};
 
 use crate::{
     account::{Entry, Ledger, Sent},
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The time-outs of a call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// For the whole call.
     pub exec_timeout: Option<Duration>,
@@ -27,6 +27,8 @@ pub struct Config {
     pub head_timeout: Option<Duration>,
     /// Whose statuses are sent.
     pub style: Style,
+    /// Of every answer of a forking mode of of-watchdog, errors too.
+    pub content_type: Option<HeaderValue>,
 }
 
 /// What a request passes through, in this order.
@@ -113,7 +115,17 @@ impl Router {
             Ok(response) => response,
             Err(error) => {
                 entry.blame(&error);
-                respond::error(&error, self.config.style)
+                let mut response = respond::error(&error, self.config.style);
+                if let Some(content_type) = self.config.content_type.clone() {
+                    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+                }
+                if self.config.style == Style::Of {
+                    let seconds = format!("{:.6}", entry.age().as_secs_f64());
+                    if let Ok(seconds) = HeaderValue::try_from(seconds) {
+                        response.headers_mut().insert(DURATION_HEADER, seconds);
+                    }
+                }
+                response
             }
         }
     }

@@ -240,6 +240,9 @@ async fn serve(
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = doors.closing.cancelled() => {
+            if phase.is_reading_head() {
+                return;
+            }
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 result = connection.as_mut() => result,

@@ -1,9 +1,12 @@
 //! Ending a process group: TERM, a grace period for every member, KILL, reap.
 
-use std::{fs, time::Duration};
+use std::{fs, io, sync::Arc, time::Duration};
 
 use rustix::process::{Pid, Signal};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    net::unix::pipe,
+    time::{Instant, sleep, timeout_at},
+};
 use tokio_util::task::TaskTracker;
 
 use super::{Exit, Process, signal_group};
@@ -45,6 +48,7 @@ impl Reaper {
 pub(super) async fn end(process: &mut Process) -> Option<Exit> {
     let deadline = Instant::now() + process.reaper.grace;
     signal_group(process.leader, Signal::TERM);
+    let draining = tokio::spawn(drain(Arc::clone(&process.stdout)));
     // Without descriptors nothing can be watched: then KILL follows at once, rather than a leak.
     let exited = std::future::poll_fn(|cx| process.poll_exited(cx));
     if timeout_at(deadline, exited).await.is_ok() {
@@ -55,8 +59,22 @@ pub(super) async fn end(process: &mut Process) -> Option<Exit> {
             pause = (pause * 2).min(Duration::from_millis(50));
         }
     }
+    draining.abort();
     signal_group(process.leader, Signal::KILL);
     process.wait().await.ok()
+}
+
+/// Throws away what a function still writes while it tidies up, so that it neither blocks nor dies
+/// of a broken pipe.
+async fn drain(pipe: Arc<pipe::Receiver>) {
+    let mut rest = [0_u8; 4096];
+    while pipe.readable().await.is_ok() {
+        match pipe.try_read(&mut rest) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
 }
 
 /// Whether a live process besides the leader is in its group. The kernel has no call for it (a

@@ -6,7 +6,6 @@ use std::{
 };
 
 use tokio::{
-    net::unix::pipe,
     sync::{Notify, watch},
     time::{sleep, timeout},
 };
@@ -33,13 +32,12 @@ const STABLE: Duration = Duration::from_secs(10);
 /// A started child.
 pub(super) struct Child {
     process: Process,
-    /// Held open and never written: some servers end when their input does.
-    _stdin: Option<pipe::Sender>,
     since: Instant,
 }
 
 impl Child {
     pub(super) fn start(launcher: &Launcher, log: &Log) -> Result<Self, Error> {
+        // The process holds its input open, never written: some servers end when it does.
         let (process, pipes) =
             launcher.spawn(Environment::new(), Input::Pipe, Stderr::Pipe)?;
         log.follow(Stream::Stdout, pipes.stdout);
@@ -47,7 +45,7 @@ impl Child {
             log.follow(Stream::Stderr, stderr);
         }
         tracing::info!(pid = process.id(), "started the function");
-        Ok(Self { process, _stdin: pipes.stdin, since: Instant::now() })
+        Ok(Self { process, since: Instant::now() })
     }
 }
 
