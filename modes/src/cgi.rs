@@ -34,11 +34,7 @@ pub enum Style {
 /// # Errors
 /// [`Error::Environment`] when something cannot be represented: a path with a NUL byte, or an
 /// entry above the kernel's limit.
-pub fn environment(
-    head: &Parts,
-    length: Option<u64>,
-    style: Style,
-) -> Result<Environment, Error> {
+pub fn environment(head: &Parts, length: Option<u64>, style: Style) -> Result<Environment, Error> {
     let mut variables = Environment::with_capacity(head.headers.len() + 6);
     for name in head.headers.keys().filter(|name| !is_reserved(name)) {
         // The first value of a repeated header counts.
@@ -137,7 +133,11 @@ mod tests {
 
     use super::*;
 
-    fn variables(request: http::request::Builder, length: Option<u64>, style: Style) -> Vec<String> {
+    fn variables(
+        request: http::request::Builder,
+        length: Option<u64>,
+        style: Style,
+    ) -> Vec<String> {
         let (head, ()) = request.body(()).unwrap().into_parts();
         let mut all: Vec<String> = environment(&head, length, style)
             .unwrap()
@@ -177,10 +177,7 @@ mod tests {
             .header("method", "EVIL")
             .header("path", "/evil")
             .header("proxy", "http://evil");
-        assert_eq!(
-            variables(request, Some(0), Style::Of),
-            ["Http_Method=GET", "Http_Path=/real"]
-        );
+        assert_eq!(variables(request, Some(0), Style::Of), ["Http_Method=GET", "Http_Path=/real"]);
     }
 
     #[test]

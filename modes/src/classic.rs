@@ -119,11 +119,8 @@ impl Classic {
             debug::target(&head.uri);
         }
         let environment = self.environment(head, &body)?;
-        let input = if body.is_end_stream() && !config.marshal_request {
-            Input::Null
-        } else {
-            Input::Pipe
-        };
+        let input =
+            if body.is_end_stream() && !config.marshal_request { Input::Null } else { Input::Pipe };
         let stderr = if config.combine_output { Stderr::WithStdout } else { Stderr::Pipe };
         let (mut process, pipes) = config.launcher.spawn(environment, input, stderr)?;
         if let Some(stderr) = pipes.stderr {
@@ -166,13 +163,7 @@ impl Classic {
         cgi::environment(head, body.size_hint().exact(), style)
     }
 
-    fn answer(
-        &self,
-        head: &Parts,
-        output: Output,
-        exit: Exit,
-        started: Instant,
-    ) -> Response<Body> {
+    fn answer(&self, head: &Parts, output: Output, exit: Exit, started: Instant) -> Response<Body> {
         let failed = !exit.is_success();
         let serializing = self.config.flavour == Flavour::Serializing;
         let content_type = if failed && !serializing {

@@ -6,7 +6,9 @@
 
 use std::{net::IpAddr, time::Instant};
 
-use http::{Method, Request, Response, StatusCode, Uri, Version, request::Parts, uri::PathAndQuery};
+use http::{
+    Method, Request, Response, StatusCode, Uri, Version, request::Parts, uri::PathAndQuery,
+};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -19,8 +21,11 @@ mod headers;
 mod pool;
 mod upgrade;
 
+use self::{
+    answer::Answer,
+    pool::{Lease, Pool},
+};
 pub use self::{connect::Target, upgrade::Tunnel};
-use self::{answer::Answer, pool::{Lease, Pool}};
 
 /// A pool of connections to one authority.
 #[derive(Debug)]
@@ -170,4 +175,3 @@ fn is_idempotent(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE]
         .contains(method)
 }
-

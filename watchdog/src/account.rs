@@ -89,7 +89,8 @@ impl Entry {
     #[must_use]
     pub fn open<B>(ledger: &Arc<Ledger>, phase: &Arc<Phase>, request: &Request<B>) -> Self {
         ledger.open.fetch_add(1, Ordering::AcqRel);
-        let text = |name| request.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
+        let text =
+            |name| request.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
         Self {
             ledger: Arc::clone(ledger),
             phase: Arc::clone(phase),

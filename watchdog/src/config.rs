@@ -187,7 +187,10 @@ fn launcher(settings: &Settings, environment: &Environment, reaper: &Reaper) -> 
     let program = Program::new(&argv, path.map(|(_, path)| path.clone()));
     if let Err(missing) = program.path() {
         // A volume may bring it later, so calls are answered with 500 rather than not at all.
-        tracing::error!("fprocess {:?}: {missing}; calls will fail until there is one", missing.name);
+        tracing::error!(
+            "fprocess {:?}: {missing}; calls will fail until there is one",
+            missing.name
+        );
     }
     Launcher { program, environment: environment.base().to_vec(), reaper: reaper.clone() }
 }

@@ -6,8 +6,8 @@
 use std::{
     io,
     pin::Pin,
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering},
     sync::Arc,
+    sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering},
     task::{Context, Poll},
     time::Duration,
 };

@@ -67,7 +67,8 @@ impl Limiter {
         if let Ok(place) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(Permit { _place: Some(place) });
         }
-        let _waiting = Waiting::join(&self.waiting, self.config.max_queue).ok_or(Exceeded(limit))?;
+        let _waiting =
+            Waiting::join(&self.waiting, self.config.max_queue).ok_or(Exceeded(limit))?;
         let place = Arc::clone(&self.permits).acquire_owned();
         match timeout(self.config.queue_timeout, place).await {
             Ok(Ok(place)) => Ok(Permit { _place: Some(place) }),

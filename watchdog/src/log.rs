@@ -88,7 +88,8 @@ impl Sink for Log {
             }
             (true, LogFormat::Json) => {
                 let line = String::from_utf8_lossy(line);
-                let fields = serde_json::json!({ "time": json_time(), "stream": name, "line": line });
+                let fields =
+                    serde_json::json!({ "time": json_time(), "stream": name, "line": line });
                 entry.extend_from_slice(fields.to_string().as_bytes());
             }
         }

@@ -25,10 +25,9 @@ pub fn error(error: &Error, style: Style) -> Response<Body> {
         Error::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
         Error::Environment { too_large: true, .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Error::Environment { too_large: false, .. } => StatusCode::BAD_REQUEST,
-        Error::Spawn { .. }
-        | Error::Exited(_)
-        | Error::OutputTooLarge(_)
-        | Error::Io { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Spawn { .. } | Error::Exited(_) | Error::OutputTooLarge(_) | Error::Io { .. } => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
         Error::TimedOut(_) if style == Style::Classic => StatusCode::REQUEST_TIMEOUT,
         Error::TimedOut(_) | Error::HeadTimedOut(_) => StatusCode::GATEWAY_TIMEOUT,
         Error::Upstream { .. } => StatusCode::BAD_GATEWAY,

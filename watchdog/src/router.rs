@@ -173,4 +173,3 @@ impl Sent {
         response.map(Self::unaccounted)
     }
 }
-

@@ -200,8 +200,7 @@ async fn accept(listener: TcpListener, router: Arc<Router>, timeouts: Timeouts, 
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
                 let _ = stream.set_nodelay(true);
-                let serving =
-                    serve(stream, peer, Arc::clone(&router), timeouts, doors.clone());
+                let serving = serve(stream, peer, Arc::clone(&router), timeouts, doors.clone());
                 doors.connections.spawn(serving);
             }
             Err(error) => {

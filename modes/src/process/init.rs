@@ -1,11 +1,6 @@
 //! The work of process number 1: run one child, reap everything.
 
-use std::{
-    ffi::OsString,
-    io,
-    os::unix::process::CommandExt as _,
-    process::Command,
-};
+use std::{ffi::OsString, io, os::unix::process::CommandExt as _, process::Command};
 
 use rustix::{
     io::Errno,

@@ -43,7 +43,11 @@ impl Watch {
     }
 
     /// Ready once `leader` has exited.
-    pub(super) fn poll_exited(&mut self, leader: Pid, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_exited(
+        &mut self,
+        leader: Pid,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         match self {
             Self::Descriptor(descriptor) => descriptor.poll_read_ready(cx).map_ok(drop),
             Self::AnyChild(signal) => loop {

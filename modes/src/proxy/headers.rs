@@ -152,7 +152,12 @@ mod tests {
         let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         let expected = [
-            "content-length", "host", "te", "trailer", "x-forwarded-host", "x-forwarded-proto",
+            "content-length",
+            "host",
+            "te",
+            "trailer",
+            "x-forwarded-host",
+            "x-forwarded-proto",
             "x-kept",
         ];
         assert_eq!(left, expected);

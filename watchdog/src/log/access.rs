@@ -81,7 +81,13 @@ fn human_size(bytes: u64) -> String {
         size /= 1000.0;
         unit += 1;
     }
-    let decimals = if size >= 100.0 { 1 } else if size >= 10.0 { 2 } else { 3 };
+    let decimals = if size >= 100.0 {
+        1
+    } else if size >= 10.0 {
+        2
+    } else {
+        3
+    };
     let digits = format!("{size:.decimals$}");
     let digits = digits.trim_end_matches('0').trim_end_matches('.');
     let digits = if digits.is_empty() { "0" } else { digits };
