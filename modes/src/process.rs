@@ -89,6 +89,7 @@ impl Launcher {
     /// [`Error::Spawn`] when the program cannot be executed, [`Error::Environment`] when the
     /// kernel finds the environment too large (`E2BIG`, execve(2)), [`Error::Io`] when the host
     /// has no descriptors left.
+    #[expect(clippy::disallowed_methods, reason = "this is modes::process")]
     pub fn spawn(
         &self,
         extra: Environment,

@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     async fn collected(input: Vec<u8>, memory: usize, limit: Option<u64>) -> Result<Output, Error> {
-        let (ours, mut theirs) = std::io::pipe().unwrap();
+        let (ours, mut theirs) = io::pipe().unwrap();
         let writer = std::thread::spawn(move || theirs.write_all(&input));
         let pipe = pipe::Receiver::from_owned_fd(ours.into()).unwrap();
         let config = Config { memory, limit, directory: std::env::temp_dir() };

@@ -133,7 +133,7 @@ impl Entry {
                 self.bytes = tunnel.closed().await.to_client;
                 drop(self);
             });
-            return response.map(|body| Sent::unaccounted(body));
+            return response.map(Sent::unaccounted);
         }
         let status = response.status();
         let bodiless = self.method == Method::HEAD

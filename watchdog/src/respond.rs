@@ -21,10 +21,11 @@ const INTERNAL: &str = "x-openfaas-internal";
 #[must_use]
 pub fn error(error: &Error, style: Style) -> Response<Body> {
     let status = match error {
-        Error::ClientGone(_) | Error::BodyMalformed(_) => StatusCode::BAD_REQUEST,
+        Error::ClientGone(_)
+        | Error::BodyMalformed(_)
+        | Error::Environment { too_large: false, .. } => StatusCode::BAD_REQUEST,
         Error::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
         Error::Environment { too_large: true, .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Error::Environment { too_large: false, .. } => StatusCode::BAD_REQUEST,
         Error::Spawn { .. } | Error::Exited(_) | Error::OutputTooLarge(_) | Error::Io { .. } => {
             StatusCode::INTERNAL_SERVER_ERROR
         }

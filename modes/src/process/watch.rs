@@ -76,6 +76,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::disallowed_methods, reason = "this is modes::process")]
     #[tokio::test]
     async fn exit_is_noticed_without_a_process_descriptor() {
         let mut child = Command::new("sleep").arg("0.05").spawn().unwrap();
