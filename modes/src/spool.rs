@@ -150,7 +150,8 @@ impl<'a> Spool<'a> {
             }
         };
         let (file, memory) = write(file, memory).await?;
-        self.memory = memory;
+        // From here on pieces are small: the room that the memory's bound took is given back.
+        self.memory = if memory.capacity() > 2 * PIECE { BytesMut::new() } else { memory };
         self.spilled = Some((file, start));
         Ok(())
     }
