@@ -2,7 +2,7 @@
 //!
 //! A request is a pipeline: method, path, file, coding, conditions, range, response. Everything
 //! that asks the disk happens in one piece on one of tokio's blocking threads, small files
-//! included; longer ones follow as a [`FileBody`](crate::file_body::FileBody).
+//! included; longer ones follow as a `FileBody`.
 
 mod conditional;
 mod content_type;

@@ -1,7 +1,7 @@
 //! mode=http: one long-lived child, and a reverse proxy to it.
 //!
 //! A call that comes before the child listens waits for it. The child's life is looked after by
-//! one task ([`supervise`]); everyone else only sees its [`State`].
+//! one task (`supervise`); everyone else only sees its `State`.
 
 use std::{sync::Arc, time::Duration};
 

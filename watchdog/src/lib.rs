@@ -1,6 +1,6 @@
 //! `fwatchdog`: puts one [`modes::Mode`] on a port and keeps it honest.
 //!
-//! From the top down: [`cli`] ▶ [`env`] ([`settings`], the only reader of the environment) ▶
+//! From the top down: [`cli`] ▶ [`mod@env`] ([`settings`], the only reader of the environment) ▶
 //! [`config`] (the settings, dealt out to the parts) ▶ [`server`] (bind, accept, stop) ▶
 //! [`connection`] (time-outs of one socket) ▶ [`router`] (the route table) ▶ [`auth`], [`limit`],
 //! [`health`] ▶ `modes` ▶ [`respond`] (the only place where an error becomes a status) ▶
