@@ -119,8 +119,11 @@ impl Classic {
             debug::target(&head.uri);
         }
         let environment = self.environment(head, &body)?;
-        let input =
-            if body.is_end_stream() && !config.marshal_request { Input::Null } else { Input::Pipe };
+        let input = if body.is_end_stream() && !config.marshal_request {
+            Input::Empty
+        } else {
+            Input::Pipe
+        };
         let stderr = if config.combine_output { Stderr::WithStdout } else { Stderr::Pipe };
         let (mut process, pipes) = config.launcher.spawn(environment, input, stderr)?;
         if let Some(stderr) = pipes.stderr {

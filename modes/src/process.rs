@@ -13,7 +13,7 @@ use std::{
     ffi::OsString,
     io,
     os::{fd::OwnedFd, unix::process::CommandExt as _},
-    process::{Command, Stdio},
+    process::Command,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -45,8 +45,8 @@ pub type Environment = Vec<(OsString, OsString)>;
 /// What a process's standard input is connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// `/dev/null`.
-    Null,
+    /// Nothing: reading it finds its end at once. Not `/dev/null`, which an image need not have.
+    Empty,
     /// A pipe, see [`Pipes::stdin`].
     Pipe,
 }
@@ -124,8 +124,8 @@ impl Launcher {
         };
         command.stdout(child_stdout);
         let stdin = match input {
-            Input::Null => {
-                command.stdin(Stdio::null());
+            Input::Empty => {
+                command.stdin(io::pipe().map_err(doing)?.0);
                 None
             }
             Input::Pipe => {

@@ -94,7 +94,7 @@ impl Streaming {
         body: Body,
         deadline: Option<Deadline>,
     ) -> Result<Running, Error> {
-        let input = if body.is_end_stream() { Input::Null } else { Input::Pipe };
+        let input = if body.is_end_stream() { Input::Empty } else { Input::Pipe };
         let (process, pipes) = self.config.launcher.spawn(environment, input, Stderr::Pipe)?;
         if let Some(stderr) = pipes.stderr {
             self.config.log.follow(Stream::Stderr, stderr);

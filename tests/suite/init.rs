@@ -33,7 +33,7 @@ fn is_possible() -> bool {
         if !possible {
             let _ = writeln!(
                 std::io::stderr(),
-                "left out: the tests of suite/init.rs (PID 1) need unshare(1) and root"
+                "LEFT OUT: the tests of suite/init.rs (PID 1) need unshare(1) and root"
             );
         }
         possible

@@ -25,6 +25,30 @@ fn find<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     object.get(name).or_else(|| object.values().find_map(|inner| find(inner, name)))
 }
 
+// === the start ===
+
+#[test]
+fn start_says_version_mode_program_limits_and_port() {
+    let dog = watchdog()
+        .mode("streaming")
+        .fprocess("cat -u")
+        .env("read_timeout", "5s")
+        .env("write_timeout", "90")
+        .env("exec_timeout", "1m30s")
+        .env("healthcheck_interval", "0")
+        .start();
+    let log = dog.stderr();
+    let mut lines = log.lines();
+    for expected in [
+        "Version: ",
+        "Watchdog mode: streaming\tfprocess: \"cat -u\"",
+        "Timeouts: read: 5s write: 1m30s hard: 1m30s health: 0s",
+        "Listening on port: ",
+    ] {
+        assert!(lines.any(|line| line.contains(expected)), "{expected:?} is not next in\n{log}");
+    }
+}
+
 // === the access log ===
 
 #[test]

@@ -2,16 +2,15 @@
 //! a few flags.
 //!
 //! Both predecessors use Go's `flag` package, whose rules Dockerfiles depend on: one dash or two,
-//! and nothing is read after the first argument that is no flag.
+//! and nothing is read after the first argument that is no flag. clap has neither rule and would be
+//! a sixteenth of the binary.
 
 mod healthcheck;
 
 pub use self::healthcheck::run_healthcheck;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
-
-use clap::{Arg, ArgAction, Command};
 
 use crate::env;
 
@@ -48,7 +47,26 @@ struct Reply {
     stderr: String,
 }
 
-const FLAGS: [&str; 4] = ["help", "version", "run-healthcheck", "print-config"];
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flag {
+    Help,
+    Version,
+    RunHealthcheck,
+    PrintConfig,
+}
+
+const USAGE: &str = "Usage: fwatchdog [OPTIONS]";
+
+const FLAGS: [(&str, Flag, &str); 4] = [
+    (
+        "run-healthcheck",
+        Flag::RunHealthcheck,
+        "Exit with 0 if the watchdog of this container is healthy, else with 1",
+    ),
+    ("print-config", Flag::PrintConfig, "Print each setting, its value and where that came from"),
+    ("version", Flag::Version, "Print the version"),
+    ("help", Flag::Help, "Print this help (-h too)"),
+];
 
 /// Reads the command line, program name first, and writes help, version or a usage error where they
 /// belong.
@@ -74,91 +92,77 @@ pub fn print_config(outcome: &env::Outcome) -> ExitCode {
     }
 }
 
-fn interpret(arguments: impl Iterator<Item = OsString>) -> Reply {
-    let (flags, ignored) = split(arguments);
-    let mut stderr = String::new();
-    if let Some(first) = ignored.first() {
-        stderr = format!(
-            "fwatchdog: arguments from {:?} on are ignored; fprocess sets the command to run\n",
-            first.to_string_lossy()
-        );
-    }
-    let mut reply = Reply { action: Action::Serve, stdout: String::new(), stderr };
-
-    match command().try_get_matches_from(flags) {
-        Ok(matches) if matches.get_flag("print-config") => reply.action = Action::PrintConfig,
-        Ok(matches) if matches.get_flag("run-healthcheck") => reply.action = Action::RunHealthcheck,
-        Ok(_) => {}
-        // Help and version are errors to clap, of the kind that is printed to stdout.
-        Err(error) if error.use_stderr() => {
-            reply.action = Action::Exit(ExitCode::Configuration);
-            reply.stderr.push_str(&error.to_string());
+fn interpret(mut arguments: impl Iterator<Item = OsString>) -> Reply {
+    let mut reply = Reply { action: Action::Serve, stdout: String::new(), stderr: String::new() };
+    while let Some(argument) = arguments.next() {
+        let is_flag =
+            argument.as_encoded_bytes().starts_with(b"-") && argument != "-" && argument != "--";
+        if !is_flag {
+            reply.stderr = ignored((argument != "--").then_some(argument).or(arguments.next()));
+            break;
         }
-        Err(error) => {
-            reply.action = Action::Exit(ExitCode::Success);
-            reply.stdout = error.to_string();
+        match Flag::read(&argument) {
+            Some((Flag::Help, true)) => {
+                reply.stdout = help();
+                reply.action = Action::Exit(ExitCode::Success);
+                break;
+            }
+            Some((Flag::Version, true)) => {
+                reply.stdout = format!("fwatchdog {}\n", env!("CARGO_PKG_VERSION"));
+                reply.action = Action::Exit(ExitCode::Success);
+                break;
+            }
+            // To look is safer than to do.
+            Some((Flag::PrintConfig, true)) => reply.action = Action::PrintConfig,
+            Some((Flag::RunHealthcheck, true)) if reply.action == Action::Serve => {
+                reply.action = Action::RunHealthcheck;
+            }
+            Some(_) => {}
+            None => {
+                reply.stderr = format!(
+                    "fwatchdog: unknown flag {:?}\n\n{USAGE}\n\nFor more information, try '--help'.\n",
+                    argument.to_string_lossy()
+                );
+                reply.action = Action::Exit(ExitCode::Configuration);
+                break;
+            }
         }
     }
     reply
 }
 
-fn command() -> Command {
-    let flag = |name: &'static str, help: &'static str| {
-        Arg::new(name).long(name).help(help).action(ArgAction::SetTrue).overrides_with(name)
+fn ignored(first: Option<OsString>) -> String {
+    let Some(first) = first else {
+        return String::new();
     };
-    Command::new("fwatchdog")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Turns any program into an HTTP function")
-        .no_binary_name(true)
-        .disable_version_flag(true)
-        .arg(
-            Arg::new("version")
-                .long("version")
-                .help("Print the version")
-                .action(ArgAction::Version),
-        )
-        .arg(flag(
-            "run-healthcheck",
-            "Exit with 0 if the watchdog of this container is healthy, else with 1",
-        ))
-        .arg(flag("print-config", "Print each setting, its value and where that came from"))
-        .after_help(env::render_help())
+    format!(
+        "fwatchdog: arguments from {:?} on are ignored; fprocess sets the command to run\n",
+        first.to_string_lossy()
+    )
 }
 
-/// Parts the flags, in the spelling clap knows, from the rest of the line, which nobody reads.
-fn split(mut arguments: impl Iterator<Item = OsString>) -> (Vec<OsString>, Vec<OsString>) {
-    let mut flags = Vec::new();
-    let mut ignored = Vec::new();
-    while let Some(argument) = arguments.next() {
-        let is_flag =
-            argument.as_encoded_bytes().starts_with(b"-") && argument != "-" && argument != "--";
-        if !is_flag {
-            ignored.extend((argument != "--").then_some(argument).into_iter().chain(arguments));
-            break;
-        }
-        flags.extend(normalise(argument));
+fn help() -> String {
+    let mut page = format!("Turns any program into an HTTP function\n\n{USAGE}\n\nOptions:\n");
+    for (name, _, help) in FLAGS {
+        page.push_str(&format!("  --{name:<16}{help}\n"));
     }
-    (flags, ignored)
+    page.push('\n');
+    page.push_str(&env::render_help());
+    page
 }
 
-/// Gives a flag of ours its second dash and takes off the value Go allows for it; `-version=false`
-/// is no flag at all. What is not ours stays as it is, for clap to complain about.
-fn normalise(argument: OsString) -> Option<OsString> {
-    let Some(text) = argument.to_str() else {
-        return Some(argument);
-    };
-    let name = text.strip_prefix("--").or_else(|| text.strip_prefix('-')).unwrap_or(text);
-    let (name, value) = match name.split_once('=') {
-        Some((name, value)) => (name, value),
-        None => (name, "true"),
-    };
-    if !FLAGS.contains(&name) {
-        return Some(argument);
-    }
-    match env::parse_boolean(value) {
-        Some(true) => Some(format!("--{name}").into()),
-        Some(false) => None,
-        None => Some(argument),
+// === impl Flag ===
+
+impl Flag {
+    /// Reads a flag, one dash or two, and the value Go allows for it: `-version=false` is the same
+    /// as no flag at all. `None` for what is not ours.
+    fn read(argument: &OsStr) -> Option<(Self, bool)> {
+        let text = argument.to_str()?;
+        let name = text.strip_prefix("--").or_else(|| text.strip_prefix('-'))?;
+        let (name, value) = name.split_once('=').unwrap_or((name, "true"));
+        let name = if name == "h" { "help" } else { name };
+        let (_, flag, _) = FLAGS.into_iter().find(|(known, ..)| *known == name)?;
+        Some((flag, env::parse_boolean(value)?))
     }
 }
 

@@ -13,6 +13,7 @@ use modes::{
 use crate::{
     auth,
     connection::Timeouts,
+    duration,
     env::Environment,
     health, limit,
     log::{self, Log},
@@ -30,8 +31,8 @@ const LOCAL_AUTHORITY: &str = "http://127.0.0.1:8000";
 pub struct Config {
     /// What to serve.
     pub mode: modes::Config,
-    /// Its name and program, for the log.
-    pub banner: String,
+    /// Its name and program, and the time limits: lines for the log.
+    pub banner: [String; 2],
     /// The main port; 0 lets the system choose.
     pub port: u16,
     /// Where `/metrics` is served, if it is.
@@ -73,7 +74,10 @@ impl Config {
         let command = settings.fprocess.join(" ");
         Self {
             mode: mode(settings, environment, log, &reaper),
-            banner: format!("Watchdog mode: {}\tfprocess: {command:?}", settings.mode),
+            banner: [
+                format!("Watchdog mode: {}\tfprocess: {command:?}", settings.mode),
+                timeouts(settings),
+            ],
             port: settings.port,
             metrics_port: settings.metrics_port,
             timeouts: Timeouts {
@@ -114,6 +118,18 @@ impl Config {
             },
         }
     }
+}
+
+/// The line that of-watchdog writes at start; `0s` where there is no limit.
+fn timeouts(settings: &Settings) -> String {
+    let render = |limit: Option<Duration>| duration::render(limit.unwrap_or_default());
+    format!(
+        "Timeouts: read: {} write: {} hard: {} health: {}",
+        render(settings.read_timeout),
+        render(settings.write_timeout),
+        render(settings.exec_timeout),
+        duration::render(settings.healthcheck_interval),
+    )
 }
 
 fn mode(

@@ -92,7 +92,9 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     };
     let lock_path = config.health.lock_file.clone();
     let mode = Mode::build(config.mode)?;
-    tracing::info!("{}", config.banner);
+    for line in config.banner {
+        tracing::info!("{line}");
+    }
     let router = Arc::new(Router {
         config: config.router,
         ledger: Arc::new(Ledger::new(Metrics::new()?, log)),

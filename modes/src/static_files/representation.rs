@@ -56,8 +56,7 @@ impl Representation {
         let available: Vec<Coding> = siblings.iter().map(|&(coding, _)| coding).collect();
         let coding = encoding::choose(headers, &available);
         let chosen = siblings.into_iter().find(|&(sibling, _)| Some(sibling) == coding);
-        let content_type = HeaderValue::try_from(content_type::of(name).as_ref())
-            .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        let content_type = HeaderValue::from_static(content_type::of(name));
         let file = chosen.map_or(file, |(_, sibling)| sibling);
         Ok(Self { file, coding, varies, content_type })
     }
