@@ -70,8 +70,7 @@ fn check_identity(reading: &mut Reading<'_>) {
     }
 }
 
-/// Notes what is allowed but known to surprise. Deliberately few: many variables have no meaning in
-/// some modes, and images set them all the same.
+/// Notes what is allowed but may not be what was meant.
 pub(super) fn notices(reading: &Reading<'_>) -> Vec<Notice> {
     let settings = &reading.settings;
     let mut notices = Vec::new();
@@ -83,6 +82,10 @@ pub(super) fn notices(reading: &Reading<'_>) -> Vec<Notice> {
              a function that is an HTTP server needs mode=http",
             settings.mode
         ));
+    }
+    let idle: Vec<&str> = reading.without_effect().collect();
+    if !idle.is_empty() {
+        note(format!("no effect in mode={}: {}", settings.mode, idle.join(", ")));
     }
     if settings.max_queue > 0 && settings.max_inflight.is_none() {
         note("max_queue has no effect without max_inflight".to_owned());
@@ -148,6 +151,20 @@ fn is_one_edit_apart(left: &str, right: &str) -> bool {
 impl Reading<'_> {
     fn is_mistaken(&self, setting: &str) -> bool {
         self.mistakes.iter().any(|mistake| mistake.setting == setting)
+    }
+
+    /// Variables that ask for something the mode has no use for. Images set many that only repeat a
+    /// default: those are nobody's mistake. `http_upstream_url` has a note of its own.
+    fn without_effect(&self) -> impl Iterator<Item = &'static str> {
+        let defaults = Settings::defaults(self.settings.mode);
+        table::variables()
+            .filter(|row| !row.modes.contains(&self.settings.mode))
+            .filter(|row| row.name() != "http_upstream_url" || !self.settings.mode.forks())
+            .filter(move |row| (row.show)(&self.settings) != (row.show)(&defaults))
+            .filter_map(|row| match self.sources.get(row.name()) {
+                Some(Source::Variable { name, .. }) => Some(*name),
+                _ => None,
+            })
     }
 
     fn make_fatal(&mut self, setting: &str) {

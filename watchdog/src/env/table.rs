@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::parsers::Parsed;
 use crate::duration::render;
-use crate::settings::Settings;
+use crate::settings::{Mode, Settings};
 
 /// One setting as the environment knows it.
 pub struct Variable {
@@ -25,6 +25,8 @@ pub struct Variable {
     pub default: &'static str,
     /// What a value may look like.
     pub accepts: &'static str,
+    /// The modes it has a meaning in.
+    pub modes: &'static [Mode],
     /// Reads a value into its field, which stays as it is when the value is refused.
     pub(super) set: fn(&mut Settings, &str) -> Parsed<()>,
     /// Writes the field's value in the form the variable takes, or in a word where it has none.
@@ -68,6 +70,15 @@ impl Variable {
     }
 }
 
+/// Modes that start a process of the function.
+const RUNS: &[Mode] = &[Mode::Classic, Mode::Serializing, Mode::Streaming, Mode::Http];
+/// Modes that start one a call.
+const FORKS: &[Mode] = &[Mode::Classic, Mode::Serializing, Mode::Streaming];
+/// Modes that hold the whole output.
+const BUFFERS: &[Mode] = &[Mode::Classic, Mode::Serializing];
+/// Modes that can store a body.
+const SPOOLS: &[Mode] = &[Mode::Classic, Mode::Serializing, Mode::Http];
+
 const BOOLEAN: &str = "true or false (1, t, yes, on; 0, f, no, off)";
 const DURATION: &str = "seconds (10) or a Go duration (300ms, 1m30s)";
 const LIMIT: &str = "seconds (10) or a Go duration (300ms, 1m30s), 0 = off";
@@ -110,7 +121,6 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::settings::Mode;
 
     #[test]
     fn no_name_belongs_to_two_settings() {

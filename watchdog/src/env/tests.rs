@@ -294,6 +294,22 @@ fn surprises_are_noted() {
 }
 
 #[test]
+fn settings_the_mode_has_no_use_for_are_named() {
+    let outcome = read(&[
+        ("mode", "streaming"),
+        ("fprocess", "cat"),
+        ("static_path", "/srv"),
+        ("combined_output", "false"),
+        // These only repeat a default, as many images do.
+        ("marshal_request", "false"),
+        ("upstream_restart", "0"),
+    ]);
+    let notes: Vec<_> = outcome.notices.iter().map(ToString::to_string).collect();
+    assert_eq!(notes, ["no effect in mode=streaming: static_path, combined_output"]);
+    assert_eq!(read(&[("mode", "static"), ("static_path", "/srv")]).notices, []);
+}
+
+#[test]
 fn environment_keeps_the_last_of_a_repeated_name() {
     let environment =
         Environment::from_pairs([("A", "1"), ("B", "2"), ("A", "3"), ("", "x"), ("C", "a=b")]);

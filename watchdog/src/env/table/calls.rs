@@ -1,6 +1,9 @@
 //! What runs, and what a call and its response look like.
 
-use super::{BOOLEAN, Group, SIZE, Variable, show_size, show_size_limit, show_text, store};
+use super::{
+    BOOLEAN, BUFFERS, FORKS, Group, RUNS, SIZE, SPOOLS, Variable, show_size, show_size_limit,
+    show_text, store,
+};
 use crate::env::parsers;
 use crate::env::{fprocess, upstream};
 use crate::settings::Mode;
@@ -10,6 +13,7 @@ pub(super) const FUNCTION: Group = Group {
     variables: &[
         Variable {
             names: &["mode"],
+            modes: &Mode::ALL,
             help: "how a call becomes work: a process per call (classic, serializing, streaming), \
                    one server process (http), or files (static)",
             default: if cfg!(feature = "streaming-default") { "streaming" } else { "classic" },
@@ -19,6 +23,7 @@ pub(super) const FUNCTION: Group = Group {
         },
         Variable {
             names: &["function_process", "fprocess"],
+            modes: RUNS,
             help: "the command to run; required except in static mode",
             default: "none",
             accepts: "words separated by single spaces, or a JSON array of strings",
@@ -32,6 +37,7 @@ pub(super) const FUNCTION: Group = Group {
         },
         Variable {
             names: &["http_upstream_url", "upstream_url"],
+            modes: &[Mode::Http],
             help: "where the server started by fprocess listens; required in http mode",
             default: "none",
             accepts: "http://host:port, http://host:port/base or unix:/path",
@@ -44,6 +50,7 @@ pub(super) const FUNCTION: Group = Group {
         },
         Variable {
             names: &["upstream_restart"],
+            modes: &[Mode::Http],
             help: "http mode: start the server again when it dies, instead of ending with it",
             default: "false",
             accepts: BOOLEAN,
@@ -52,6 +59,7 @@ pub(super) const FUNCTION: Group = Group {
         },
         Variable {
             names: &["http_buffer_req_body", "buffer_http"],
+            modes: &[Mode::Http],
             help: "http mode: give every request body a Content-Length, storing chunked ones first",
             default: "false",
             accepts: BOOLEAN,
@@ -60,6 +68,7 @@ pub(super) const FUNCTION: Group = Group {
         },
         Variable {
             names: &["static_path"],
+            modes: &[Mode::Static],
             help: "static mode: the directory to serve",
             default: "/home/app/public",
             accepts: "a directory",
@@ -74,6 +83,7 @@ pub(super) const RESPONSES: Group = Group {
     variables: &[
         Variable {
             names: &["content_type"],
+            modes: FORKS,
             help: "the Content-Type of every response of a process-per-call mode",
             default: "application/octet-stream; classic: the request's, or a guess",
             accepts: "a header value",
@@ -85,6 +95,7 @@ pub(super) const RESPONSES: Group = Group {
         },
         Variable {
             names: &["cgi_headers"],
+            modes: FORKS,
             help: "give the process the request head as Http_* variables",
             default: "true",
             accepts: BOOLEAN,
@@ -93,6 +104,7 @@ pub(super) const RESPONSES: Group = Group {
         },
         Variable {
             names: &["marshal_request"],
+            modes: BUFFERS,
             help: "give the process the request as one JSON document on stdin",
             default: "false",
             accepts: BOOLEAN,
@@ -101,6 +113,7 @@ pub(super) const RESPONSES: Group = Group {
         },
         Variable {
             names: &["combine_output", "combined_output"],
+            modes: &[Mode::Classic],
             help: "classic mode: send stderr with stdout as the response, instead of logging it",
             default: "true",
             accepts: BOOLEAN,
@@ -109,6 +122,7 @@ pub(super) const RESPONSES: Group = Group {
         },
         Variable {
             names: &["write_debug"],
+            modes: BUFFERS,
             help: "log the response body and the facts of each call",
             default: "false",
             accepts: BOOLEAN,
@@ -117,6 +131,7 @@ pub(super) const RESPONSES: Group = Group {
         },
         Variable {
             names: &["debug_headers"],
+            modes: BUFFERS,
             help: "log the headers of each request and response",
             default: "false",
             accepts: BOOLEAN,
@@ -125,6 +140,7 @@ pub(super) const RESPONSES: Group = Group {
         },
         Variable {
             names: &["spool_memory"],
+            modes: SPOOLS,
             help: "bytes of one body kept in memory; the rest goes to an unlinked file in TMPDIR",
             default: "1MiB",
             accepts: SIZE,
@@ -133,6 +149,7 @@ pub(super) const RESPONSES: Group = Group {
         },
         Variable {
             names: &["spool_limit"],
+            modes: SPOOLS,
             help: "bytes one stored body may have before the call fails; 0 = no limit",
             default: "4GiB",
             accepts: SIZE,
@@ -141,6 +158,7 @@ pub(super) const RESPONSES: Group = Group {
         },
         Variable {
             names: &["ready_path"],
+            modes: &Mode::ALL,
             help: "the path /_/ready calls on the function, whose status it answers with",
             default: "none",
             accepts: "a path, such as /ready",

@@ -1,13 +1,15 @@
 //! What is logged, who may call, and what the start depends on.
 
-use super::{BOOLEAN, Group, Variable, show_count, show_text, store};
+use super::{BOOLEAN, Group, RUNS, Variable, show_count, show_text, store};
 use crate::env::parsers;
+use crate::settings::Mode;
 
 pub(super) const LOGS: Group = Group {
     title: "Logs",
     variables: &[
         Variable {
             names: &["prefix_logs"],
+            modes: RUNS,
             help: "put time and stream name before each line the function writes",
             default: "true",
             accepts: BOOLEAN,
@@ -16,6 +18,7 @@ pub(super) const LOGS: Group = Group {
         },
         Variable {
             names: &["log_buffer_size"],
+            modes: RUNS,
             help: "bytes of the longest line logged in one piece; negative = no limit",
             default: "65536",
             accepts: "a whole number other than 0",
@@ -24,6 +27,7 @@ pub(super) const LOGS: Group = Group {
         },
         Variable {
             names: &["log_callid", "log_call_id"],
+            modes: &Mode::ALL,
             help: "put the X-Call-Id into the access line",
             default: "false",
             accepts: BOOLEAN,
@@ -32,6 +36,7 @@ pub(super) const LOGS: Group = Group {
         },
         Variable {
             names: &["log_format"],
+            modes: &Mode::ALL,
             help: "form of the watchdog's own lines",
             default: "text",
             accepts: "text or json",
@@ -40,6 +45,7 @@ pub(super) const LOGS: Group = Group {
         },
         Variable {
             names: &["access_log"],
+            modes: &Mode::ALL,
             help: "write one line per call",
             default: "true",
             accepts: BOOLEAN,
@@ -54,6 +60,7 @@ pub(super) const START: Group = Group {
     variables: &[
         Variable {
             names: &["jwt_auth"],
+            modes: &Mode::ALL,
             help: "check a token on every call",
             default: "false",
             accepts: BOOLEAN,
@@ -62,6 +69,7 @@ pub(super) const START: Group = Group {
         },
         Variable {
             names: &["jwt_auth_debug"],
+            modes: &Mode::ALL,
             help: "log why a token was taken or refused",
             default: "false",
             accepts: BOOLEAN,
@@ -70,6 +78,7 @@ pub(super) const START: Group = Group {
         },
         Variable {
             names: &["jwt_auth_local"],
+            modes: &Mode::ALL,
             help: "ask the authority on this machine instead of the gateway",
             default: "false",
             accepts: BOOLEAN,
@@ -78,6 +87,7 @@ pub(super) const START: Group = Group {
         },
         Variable {
             names: &["OPENFAAS_NAME"],
+            modes: &Mode::ALL,
             help: "the function's name; required with jwt_auth",
             default: "none",
             accepts: "a name",
@@ -86,6 +96,7 @@ pub(super) const START: Group = Group {
         },
         Variable {
             names: &["OPENFAAS_NAMESPACE"],
+            modes: &Mode::ALL,
             help: "the function's namespace; required with jwt_auth",
             default: "the service account's",
             accepts: "a name",
@@ -94,6 +105,7 @@ pub(super) const START: Group = Group {
         },
         Variable {
             names: &["suppress_lock"],
+            modes: &Mode::ALL,
             help: "work without the lock file $TMPDIR/.lock",
             default: "false",
             accepts: BOOLEAN,
@@ -102,6 +114,7 @@ pub(super) const START: Group = Group {
         },
         Variable {
             names: &["TMPDIR"],
+            modes: &Mode::ALL,
             help: "directory of the lock file and of stored bodies",
             default: "/tmp",
             accepts: "a directory",
@@ -110,6 +123,7 @@ pub(super) const START: Group = Group {
         },
         Variable {
             names: &["strict_config"],
+            modes: &Mode::ALL,
             help: "refuse to start when any variable has a mistake",
             default: "false",
             accepts: BOOLEAN,

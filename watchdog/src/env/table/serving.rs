@@ -1,15 +1,16 @@
 //! Where calls arrive, how long they may take, and how many there may be.
 
-use super::{DURATION, Group, LIMIT, PORT, Variable, show_count, show_limit, store};
+use super::{DURATION, Group, LIMIT, PORT, RUNS, Variable, show_count, show_limit, store};
 use crate::duration::render;
 use crate::env::parsers;
-use crate::settings::HEALTHCHECK_INTERVAL;
+use crate::settings::{HEALTHCHECK_INTERVAL, Mode};
 
 pub(super) const LISTENERS: Group = Group {
     title: "Listeners",
     variables: &[
         Variable {
             names: &["port"],
+            modes: &Mode::ALL,
             help: "the port calls arrive at; 0 = any free port",
             default: "8080",
             accepts: PORT,
@@ -18,6 +19,7 @@ pub(super) const LISTENERS: Group = Group {
         },
         Variable {
             names: &["metrics_port"],
+            modes: &Mode::ALL,
             help: "the port of /metrics; 0 = off",
             default: "8081",
             accepts: PORT,
@@ -32,6 +34,7 @@ pub(super) const TIMEOUTS: Group = Group {
     variables: &[
         Variable {
             names: &["read_timeout"],
+            modes: &Mode::ALL,
             help: "time for the request head, and for any pause in its body",
             default: "30s",
             accepts: LIMIT,
@@ -40,6 +43,7 @@ pub(super) const TIMEOUTS: Group = Group {
         },
         Variable {
             names: &["write_timeout"],
+            modes: &Mode::ALL,
             help: "time to the response head, for any pause in taking the body, and to drain",
             default: "30s",
             accepts: LIMIT,
@@ -53,6 +57,7 @@ pub(super) const TIMEOUTS: Group = Group {
         },
         Variable {
             names: &["exec_timeout"],
+            modes: &Mode::ALL,
             help: "time for a whole call; a request can shorten it with X-Timeout",
             default: "30s; classic: off",
             accepts: LIMIT,
@@ -61,6 +66,7 @@ pub(super) const TIMEOUTS: Group = Group {
         },
         Variable {
             names: &["idle_timeout"],
+            modes: &Mode::ALL,
             help: "time a connection may stay open between two calls",
             default: "3m",
             accepts: LIMIT,
@@ -69,6 +75,7 @@ pub(super) const TIMEOUTS: Group = Group {
         },
         Variable {
             names: &["healthcheck_interval"],
+            modes: &Mode::ALL,
             help: "time a busy replica still takes new calls after a stop signal",
             default: "write_timeout, or 30s if that is off",
             accepts: DURATION,
@@ -77,6 +84,7 @@ pub(super) const TIMEOUTS: Group = Group {
         },
         Variable {
             names: &["grace_period"],
+            modes: RUNS,
             help: "time between TERM and KILL when a process is ended",
             default: "2s",
             accepts: DURATION,
@@ -91,6 +99,7 @@ pub(super) const CONCURRENCY: Group = Group {
     variables: &[
         Variable {
             names: &["max_inflight"],
+            modes: &Mode::ALL,
             help: "calls at one time, beyond which the answer is 429; 0 = no limit",
             default: "0",
             accepts: "a whole number",
@@ -99,6 +108,7 @@ pub(super) const CONCURRENCY: Group = Group {
         },
         Variable {
             names: &["max_queue"],
+            modes: &Mode::ALL,
             help: "calls beyond max_inflight that wait for a place before the answer is 429",
             default: "0",
             accepts: "a whole number, zero or more",
@@ -107,6 +117,7 @@ pub(super) const CONCURRENCY: Group = Group {
         },
         Variable {
             names: &["queue_timeout"],
+            modes: &Mode::ALL,
             help: "time a call waits for a place before the answer is 429",
             default: "10s",
             accepts: DURATION,
