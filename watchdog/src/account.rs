@@ -21,7 +21,7 @@ use crate::{
     connection::Phase,
     limit::Permit,
     log::{self, Log},
-    metrics::{InFlight, Metrics, method_label},
+    metrics::{InFlight, Metrics},
 };
 
 /// Stands for "no answer": the client left before there was one (nginx's code, not on the wire).
@@ -161,7 +161,7 @@ impl Drop for Entry {
             (Some(status), error) => (status.as_u16(), error.as_deref()),
         };
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        self.ledger.metrics.record(code, method_label(&self.method), took);
+        self.ledger.metrics.record(code, (&self.method).into(), took);
         if !self.quiet {
             self.ledger.log.call(&log::Call {
                 method: self.method.as_str(),

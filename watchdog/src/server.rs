@@ -268,7 +268,7 @@ fn unreadable(router: &Router, phase: &Phase, error: &hyper::Error) {
     };
     let Some(status) = status else { return };
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-    router.ledger.metrics.record(code, metrics::UNKNOWN, Duration::ZERO);
+    router.ledger.metrics.record(code, metrics::MethodLabel::Unknown, Duration::ZERO);
     router.ledger.log.call(&Call {
         method: "-",
         target: "-",
