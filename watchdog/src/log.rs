@@ -1,18 +1,16 @@
 //! The log: our own lines and the function's, in text or JSON, never blocking whoever writes one.
 
 use std::{
-    fmt::Write as _,
     io::{self, Write},
     sync::Arc,
-    time::SystemTime,
 };
 
 use modes::logs::{Sink, Stream};
-use time::OffsetDateTime;
 
 use crate::settings::LogFormat;
 
 mod access;
+mod clock;
 mod events;
 mod lines;
 
@@ -65,7 +63,7 @@ impl Log {
     /// The access line of one call.
     pub fn call(&self, call: &Call<'_>) {
         if self.config.access {
-            self.err.push(&call.line(&self.config));
+            call.write(&self.config, |line| self.err.push(line));
         }
     }
 }
@@ -82,14 +80,16 @@ impl Sink for Log {
         match (self.config.prefix, self.config.format) {
             (false, _) => entry.extend_from_slice(line),
             (true, LogFormat::Text) => {
-                entry.extend_from_slice(text_time().as_bytes());
+                let mut prefix = String::with_capacity(32);
+                clock::text(&mut prefix);
+                entry.extend_from_slice(prefix.as_bytes());
                 entry.extend_from_slice(format!(" {name}: ").as_bytes());
                 entry.extend_from_slice(line);
             }
             (true, LogFormat::Json) => {
                 let line = String::from_utf8_lossy(line);
                 let fields =
-                    serde_json::json!({ "time": json_time(), "stream": name, "line": line });
+                    serde_json::json!({ "time": clock::json(), "stream": name, "line": line });
                 entry.extend_from_slice(fields.to_string().as_bytes());
             }
         }
@@ -100,26 +100,6 @@ impl Sink for Log {
     fn raw(&self, bytes: &[u8]) {
         self.out.push(bytes);
     }
-}
-
-/// `2006/01/02 15:04:05`, the form that both predecessors log with; in UTC.
-fn text_time() -> String {
-    let now = OffsetDateTime::from(SystemTime::now());
-    let mut text = String::with_capacity(19);
-    let (year, month, day) = now.to_calendar_date();
-    let (hour, minute, second) = now.to_hms();
-    let month = u8::from(month);
-    let _ = write!(text, "{year}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}");
-    text
-}
-
-/// RFC 3339 with milliseconds.
-fn json_time() -> String {
-    let now = OffsetDateTime::from(SystemTime::now());
-    let (year, month, day) = now.to_calendar_date();
-    let (hour, minute, second, milli) = now.to_hms_milli();
-    let month = u8::from(month);
-    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
 /// Says something before there is a log: on standard error, ignoring that it may be closed.

@@ -1,10 +1,10 @@
 //! The access line: one a call, equal to what went over the wire.
 
-use std::time::Duration;
+use std::{cell::RefCell, fmt::Write as _, time::Duration};
 
-use serde_json::json;
+use serde::Serialize;
 
-use super::{Config, json_time, text_time};
+use super::{Config, clock};
 use crate::settings::LogFormat;
 
 /// One finished call.
@@ -26,55 +26,87 @@ pub struct Call<'a> {
     pub error: Option<&'a str>,
 }
 
+thread_local! {
+    /// The line in the making: its room is used again.
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Lines longer than this give their room back.
+const KEPT: usize = 4096;
+
 impl Call<'_> {
-    pub(super) fn line(&self, config: &Config) -> Vec<u8> {
-        match config.format {
-            LogFormat::Text => self.text(config.call_id),
-            LogFormat::Json => self.json(),
-        }
+    /// Gives the line to `push`.
+    pub(super) fn write(&self, config: &Config, push: impl FnOnce(&[u8])) {
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            match config.format {
+                LogFormat::Text => self.text(config.call_id, line),
+                LogFormat::Json => self.json(line),
+            }
+            line.push('\n');
+            push(line.as_bytes());
+            line.shrink_to(KEPT);
+        });
     }
 
     /// of-watchdog's line, and behind it what went wrong.
-    fn text(&self, call_id: bool) -> Vec<u8> {
+    fn text(&self, call_id: bool, line: &mut String) {
         let Self { method, target, status, bytes, took, .. } = self;
-        let (time, size, took) = (text_time(), human_size(*bytes), took.as_secs_f64());
-        let mut line =
-            format!("{time} {method} {target} - {status} - ContentLength: {size} ({took:.4}s)");
+        clock::text(line);
+        // Writing to a string cannot fail.
+        let _ = write!(line, " {method} {target} - {status} - ContentLength: ");
+        human_size(*bytes, line);
+        let _ = write!(line, " ({:.4}s)", took.as_secs_f64());
         if call_id {
-            line.push_str(&format!(" [{}]", self.call_id.unwrap_or("none")));
+            let _ = write!(line, " [{}]", self.call_id.unwrap_or("none"));
         }
         if let Some(error) = self.error {
-            line.push_str(&format!(": {error}"));
+            let _ = write!(line, ": {error}");
         }
-        line.push('\n');
-        line.into_bytes()
     }
 
-    fn json(&self) -> Vec<u8> {
-        let mut object = json!({
-            "time": json_time(),
-            "level": if self.error.is_some() { "warn" } else { "info" },
-            "message": "call",
-            "method": self.method,
-            "uri": self.target,
-            "status": self.status,
-            "bytes": self.bytes,
-            "seconds": self.took.as_secs_f64(),
-        });
-        if let Some(call_id) = self.call_id {
-            object["call_id"] = call_id.into();
-        }
-        if let Some(error) = self.error {
-            object["error"] = error.into();
-        }
-        (object.to_string() + "\n").into_bytes()
+    fn json(&self, line: &mut String) {
+        let object = Json {
+            time: &clock::json(),
+            level: if self.error.is_some() { "warn" } else { "info" },
+            message: "call",
+            method: self.method,
+            uri: self.target,
+            status: self.status,
+            bytes: self.bytes,
+            seconds: self.took.as_secs_f64(),
+            call_id: self.call_id,
+            error: self.error,
+        };
+        // Strings and numbers have no JSON form that could fail.
+        line.push_str(&serde_json::to_string(&object).unwrap_or_default());
     }
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    time: &'a str,
+    level: &'a str,
+    message: &'a str,
+    method: &'a str,
+    uri: &'a str,
+    status: u16,
+    bytes: u64,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
 }
 
 /// Decimal units and four significant digits, as Go's `units.HumanSize` prints them: `285B`,
 /// `2.159kB`, `5MB`.
 #[expect(clippy::cast_precision_loss, reason = "four digits are printed")]
-fn human_size(bytes: u64) -> String {
+fn human_size(bytes: u64, line: &mut String) {
+    if bytes < 1000 {
+        let _ = write!(line, "{bytes}B");
+        return;
+    }
     let (mut size, mut unit) = (bytes as f64, 0);
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     while size >= 1000.0 && unit < units.len() - 1 {
@@ -90,8 +122,7 @@ fn human_size(bytes: u64) -> String {
     };
     let digits = format!("{size:.decimals$}");
     let digits = digits.trim_end_matches('0').trim_end_matches('.');
-    let digits = if digits.is_empty() { "0" } else { digits };
-    format!("{digits}{}", units[unit])
+    let _ = write!(line, "{digits}{}", units[unit]);
 }
 
 #[cfg(test)]
@@ -110,7 +141,9 @@ mod tests {
             (5_000_000, "5MB"),
             (20_971_520, "20.97MB"),
         ] {
-            assert_eq!(human_size(bytes), text);
+            let mut line = String::new();
+            human_size(bytes, &mut line);
+            assert_eq!(line, text);
         }
     }
 
@@ -125,10 +158,13 @@ mod tests {
             call_id: None,
             error: Some("the client left"),
         };
-        let text = String::from_utf8(call.text(true)).unwrap();
-        let expected = "GET /a?b - 200 - ContentLength: 285B (0.0016s) [none]: the client left\n";
+        let mut text = String::new();
+        call.text(true, &mut text);
+        let expected = "GET /a?b - 200 - ContentLength: 285B (0.0016s) [none]: the client left";
         assert!(text.ends_with(expected), "{text}");
-        let json: serde_json::Value = serde_json::from_slice(&call.json()).unwrap();
+        let mut json = String::new();
+        call.json(&mut json);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["status"], 200);
         assert_eq!(json["error"], "the client left");
     }

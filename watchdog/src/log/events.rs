@@ -9,7 +9,7 @@ use tracing::{
     span,
 };
 
-use super::{Log, json_time, text_time};
+use super::{Log, clock};
 use crate::settings::LogFormat;
 
 pub(super) struct Events(pub(super) Arc<Log>);
@@ -64,7 +64,10 @@ impl Visit for Fields {
 
 impl Fields {
     fn text(self) -> String {
-        let mut line = format!("{} {}", text_time(), self.message);
+        let mut line = String::new();
+        clock::text(&mut line);
+        line.push(' ');
+        line.push_str(&self.message);
         for (name, value) in self.others {
             line.push_str(&format!(" {name}={value}"));
         }
@@ -74,7 +77,7 @@ impl Fields {
 
     fn json(self, level: &Level) -> String {
         let mut object = Map::new();
-        object.insert("time".into(), json_time().into());
+        object.insert("time".into(), clock::json().into());
         object.insert("level".into(), level.as_str().to_ascii_lowercase().into());
         object.insert("message".into(), self.message.into());
         for (name, value) in self.others {

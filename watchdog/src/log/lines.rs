@@ -11,6 +11,13 @@ use std::{
 /// is that a reader of our log who stops reading stops the functions.
 const MOST: usize = 1024 * 1024;
 
+/// How long the thread gathers lines before it writes them: waking it and writing once a line
+/// would cost a busy watchdog more than the line itself.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// What is worth writing before that time is over.
+const ENOUGH: usize = 64 * 1024;
+
 /// How long the last lines may take at the end.
 const FLUSH: Duration = Duration::from_secs(1);
 
@@ -23,7 +30,7 @@ pub(super) struct Lines {
 #[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Signalled when there is something to write, and when all is written.
+    /// Signalled when the thread has a reason to go on, and when all is written.
     changed: Condvar,
 }
 
@@ -31,8 +38,21 @@ struct Shared {
 struct Queue {
     bytes: Vec<u8>,
     dropped: u64,
-    /// The thread is at work on what it took.
-    writing: bool,
+    /// What the thread does.
+    thread: Thread,
+    /// Somebody waits for the end of the queue.
+    hurry: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Thread {
+    /// It waits for the first line.
+    #[default]
+    Asleep,
+    /// It waits for more.
+    Gathering,
+    /// It writes what it took.
+    Writing,
 }
 
 impl Lines {
@@ -53,17 +73,32 @@ impl Lines {
             queue.dropped += 1;
             return;
         }
-        let idle = queue.bytes.is_empty() && !queue.writing;
         queue.bytes.extend_from_slice(entry);
-        drop(queue);
-        if idle {
+        let enough = queue.bytes.len() >= ENOUGH && queue.bytes.len() - entry.len() < ENOUGH;
+        let needed = match queue.thread {
+            Thread::Asleep => true,
+            Thread::Gathering => enough,
+            Thread::Writing => false,
+        };
+        if needed {
+            // It is on its way: the next line need not wake it again.
+            queue.thread = Thread::Gathering;
+            drop(queue);
             self.shared.changed.notify_all();
         }
     }
 
     pub(super) fn flush(&self) {
-        let busy = |queue: &mut Queue| queue.writing || !queue.bytes.is_empty();
-        let _ = self.shared.changed.wait_timeout_while(self.shared.lock(), FLUSH, busy);
+        let mut queue = self.shared.lock();
+        queue.hurry = true;
+        self.shared.changed.notify_all();
+        let busy = |queue: &mut Queue| queue.thread == Thread::Writing || !queue.bytes.is_empty();
+        let (mut queue, _) = self
+            .shared
+            .changed
+            .wait_timeout_while(queue, FLUSH, busy)
+            .unwrap_or_else(PoisonError::into_inner);
+        queue.hurry = false;
     }
 }
 
@@ -77,15 +112,21 @@ impl Shared {
         let mut batch = Vec::new();
         loop {
             let mut queue = self.lock();
-            queue.writing = false;
+            queue.thread = Thread::Asleep;
             if queue.bytes.is_empty() {
                 self.changed.notify_all();
             }
             while queue.bytes.is_empty() {
                 queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
+            queue.thread = Thread::Gathering;
+            let gather = |queue: &mut Queue| queue.bytes.len() < ENOUGH && !queue.hurry;
+            (queue, _) = self
+                .changed
+                .wait_timeout_while(queue, GATHER, gather)
+                .unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut batch, &mut queue.bytes);
-            queue.writing = true;
+            queue.thread = Thread::Writing;
             let dropped = std::mem::take(&mut queue.dropped);
             drop(queue);
             if dropped > 0 {
