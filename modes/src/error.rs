@@ -62,6 +62,9 @@ pub enum Error {
     /// The output went over `spool_limit`.
     #[error("the function's output is larger than spool_limit ({0} bytes)")]
     OutputTooLarge(u64),
+    /// A request body that had to be stored went over `spool_limit`.
+    #[error("the request body is larger than spool_limit ({0} bytes)")]
+    RequestTooLarge(u64),
     /// The long-lived function cannot be reached, or broke the connection.
     #[error("the function at {authority} {reason}")]
     Upstream {
@@ -88,6 +91,7 @@ impl Error {
             Self::ClientGone(_)
             | Self::BodyMalformed(_)
             | Self::BodyStalled(_)
+            | Self::RequestTooLarge(_)
             | Self::Environment { .. } => Blame::Client,
             Self::Exited(_)
             | Self::TimedOut(_)

@@ -57,7 +57,12 @@ impl Log {
             pipe.readable().await?;
             match pipe.try_read_buf(&mut buffer) {
                 Ok(0) => break,
-                Ok(_) => lines.take(&mut buffer, |line| self.sink.line(stream, line)),
+                Ok(_) => {
+                    lines.take(&mut buffer, |line| self.sink.line(stream, line));
+                    // A pipe that is never empty would keep this thread from everything else:
+                    // tokio's budget is not spent by `readable`.
+                    tokio::task::yield_now().await;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use tokio::net::unix::pipe;
+use tokio::{net::unix::pipe, task::coop::consume_budget};
 
 use crate::{body::Body, error::Error, file_body::FileBody};
 
@@ -90,6 +90,9 @@ pub async fn collect(
     loop {
         spool.memory.reserve(READ);
         let before = spool.memory.len();
+        // `readable` alone spends none of tokio's budget: a pipe that is never empty would keep
+        // this thread from everything else.
+        consume_budget().await;
         pipe.readable().await.map_err(doing)?;
         match pipe.try_read_buf(&mut spool.memory) {
             Ok(0) => return spool.finish().await,

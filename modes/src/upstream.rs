@@ -152,7 +152,11 @@ async fn measured(request: Request<Body>, spool: &spool::Config) -> Result<Reque
         return Ok(request);
     }
     let (mut head, body) = request.into_parts();
-    let body = spool::collect_body(body, spool).await?.into_body();
+    let stored = spool::collect_body(body, spool).await.map_err(|error| match error {
+        Error::OutputTooLarge(limit) => Error::RequestTooLarge(limit),
+        error => error,
+    });
+    let body = stored?.into_body();
     head.headers.remove(header::TRANSFER_ENCODING);
     // The client's 100 was sent when its body was read.
     head.headers.remove(header::EXPECT);

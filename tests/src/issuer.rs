@@ -1,100 +1,67 @@
-//! An issuer of tokens on this machine, for `jwt_auth_local`: a discovery document, a key set,
-//! and tokens, good and bad ones.
+//! An issuer of tokens on this machine, for `jwt_auth_local`: a discovery document, a key set over
+//! http or https, and tokens, good and bad ones.
 //!
 //! The watchdog looks for it at one fixed port, so there is one at a time: a test takes its [`Turn`]
 //! first, across threads and across test processes.
 
+mod keys;
+mod server;
+mod tls;
+mod turn;
+
 use std::{
-    collections::BTreeMap,
-    fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    collections::{BTreeMap, VecDeque},
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
-    time::{Duration, Instant, SystemTime},
+    time::SystemTime,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{
-    hmac,
-    rand::SystemRandom,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _},
-};
-use rustix::fs::{FlockOperation, flock};
+use ring::hmac;
+use rustls::ServerConfig;
 use serde_json::{Value, json};
+
+use self::{
+    keys::{Owner, SigningKey},
+    server::{Server, read_path, write_document},
+};
+
+pub use self::{
+    keys::Algorithm,
+    tls::{Authority, Identity},
+    turn::Turn,
+};
 
 /// Where the watchdog looks with `jwt_auth_local=true`.
 pub const PORT: u16 = 8000;
 
-/// The right to use the port, or to know that nobody does.
-#[derive(Debug)]
-pub struct Turn {
-    _process: MutexGuard<'static, ()>,
-    /// Locked (flock(2)) against other test processes until it is closed.
-    _machine: File,
-}
-
-static TURN: Mutex<()> = Mutex::new(());
-
-/// How long another test process may need for its own turns.
-const QUEUE: Duration = Duration::from_secs(120);
-
-impl Turn {
-    /// Waits for the turn. `None`, and a line on standard error, when a program that is none of ours
-    /// has the port.
-    #[must_use]
-    pub fn take(test: &str) -> Option<Self> {
-        let process = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = std::env::temp_dir().join("e2e-issuer.lock");
-        let machine = OpenOptions::new().create(true).append(true).open(path).expect("a lock file");
-        let start = Instant::now();
-        while flock(&machine, FlockOperation::NonBlockingLockExclusive).is_err() {
-            assert!(start.elapsed() < QUEUE, "another test process keeps the issuer's port");
-            thread::sleep(Duration::from_millis(20));
-        }
-        if let Err(error) = TcpListener::bind(address()) {
-            // Not `eprintln`, whose output the test harness hides while a test passes.
-            let line = format!("LEFT OUT: {test}: port {PORT} of the issuer is taken ({error})\n");
-            let _ = io::stderr().write_all(line.as_bytes());
-            return None;
-        }
-        Some(Self { _process: process, _machine: machine })
-    }
-}
+/// The name in the address of a key set that is served over https. It leads to this machine.
+pub const HOST: &str = "localhost";
 
 fn address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, PORT).into()
 }
 
-/// The issuer. Dropping it closes the port.
+/// The issuer. Dropping it closes its ports.
 #[derive(Debug)]
 pub struct Issuer {
     shared: Arc<Mutex<Shared>>,
-    thread: Option<thread::JoinHandle<()>>,
+    _plain: Server,
+    _secured: Option<Server>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     keys: BTreeMap<String, SigningKey>,
     /// Extra members of the key set, as they are.
     more_keys: Vec<Value>,
+    /// Where the key set is.
+    keys_url: String,
+    /// Who the server says it is in the next handshakes; the last one stays.
+    identities: VecDeque<Arc<ServerConfig>>,
+    /// The address of every request.
     requests: Vec<String>,
-    stopped: bool,
-}
-
-/// How tokens are signed (RFC 7518 section 3.1, RFC 8037).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// ECDSA over P-256 with SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
-
-#[derive(Debug)]
-enum SigningKey {
-    Es256(EcdsaKeyPair),
-    EdDsa(Ed25519KeyPair),
 }
 
 impl Issuer {
@@ -103,20 +70,48 @@ impl Issuer {
     /// # Panics
     /// When the port is taken, which the turn rules out.
     #[must_use]
-    pub fn start(_turn: &Turn) -> Self {
+    pub fn start(turn: &Turn) -> Self {
+        Self::serve(turn, None)
+    }
+
+    /// The same, with the key set at an https address of [`HOST`] and nowhere else. It shows the
+    /// first of these identities in the first handshake, and so on; the last one stays.
+    ///
+    /// # Panics
+    /// When there is no identity, or a port is taken, which the turn rules out.
+    #[must_use]
+    pub fn start_over_https(turn: &Turn, identities: impl IntoIterator<Item = Identity>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let issuer = Self::serve(turn, Some(listener));
+        issuer.identify(identities);
+        issuer
+    }
+
+    fn serve(_turn: &Turn, secured: Option<TcpListener>) -> Self {
         let listener = TcpListener::bind(address()).expect("the port, which was free");
-        let shared = Arc::new(Mutex::new(Shared::default()));
-        let served = Arc::clone(&shared);
-        let thread = thread::spawn(move || {
-            for stream in listener.incoming() {
-                if lock(&served).stopped {
-                    return;
-                }
-                // A client that leaves early has its own reasons.
-                let _ = stream.and_then(|stream| answer(stream, &served));
-            }
+        let origin = secured.as_ref().map_or_else(url, |listener| {
+            let port = listener.local_addr().expect("the address it was bound to").port();
+            format!("https://{HOST}:{port}")
         });
-        let issuer = Self { shared, thread: Some(thread) };
+        let shared = Arc::new(Mutex::new(Shared {
+            keys: BTreeMap::new(),
+            more_keys: Vec::new(),
+            keys_url: format!("{origin}/.well-known/jwks"),
+            identities: VecDeque::new(),
+            requests: Vec::new(),
+        }));
+        let served = Arc::clone(&shared);
+        let plain = Server::start(listener, move |stream| answer(stream, &url(), &served));
+        let secured = secured.map(|listener| {
+            let served = Arc::clone(&shared);
+            Server::start(listener, move |stream| {
+                let mut stream = tls::accept(stream, || lock(&served).next_identity())?;
+                answer(&mut stream, &origin, &served)?;
+                stream.conn.send_close_notify();
+                stream.conn.complete_io(&mut stream.sock).map(drop)
+            })
+        });
+        let issuer = Self { shared, _plain: plain, _secured: secured };
         issuer.add_key("k1", Algorithm::Es256);
         issuer
     }
@@ -124,26 +119,38 @@ impl Issuer {
     /// Its identifier, and the value of `iss` and `aud`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", address())
+        url()
     }
 
-    /// Publishes a new key; one with the same id is replaced.
+    /// Where its keys are.
+    #[must_use]
+    pub fn keys_url(&self) -> String {
+        lock(&self.shared).keys_url.clone()
+    }
+
+    /// Shows these identities from now on: one a handshake, the last one stays.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn identify(&self, identities: impl IntoIterator<Item = Identity>) {
+        let identities: VecDeque<_> = identities.into_iter().map(Identity::into_config).collect();
+        assert!(!identities.is_empty(), "a server has an identity");
+        lock(&self.shared).identities = identities;
+    }
+
+    /// Publishes a new key (for RSA always the same one); one with the same id is replaced.
     pub fn add_key(&self, id: &str, algorithm: Algorithm) {
-        let random = SystemRandom::new();
-        let key = match algorithm {
-            Algorithm::Es256 => {
-                let kind = &ECDSA_P256_SHA256_FIXED_SIGNING;
-                let document = EcdsaKeyPair::generate_pkcs8(kind, &random).expect("a key");
-                SigningKey::Es256(
-                    EcdsaKeyPair::from_pkcs8(kind, document.as_ref(), &random).expect("that key"),
-                )
-            }
-            Algorithm::EdDsa => {
-                let document = Ed25519KeyPair::generate_pkcs8(&random).expect("a key");
-                SigningKey::EdDsa(Ed25519KeyPair::from_pkcs8(document.as_ref()).expect("that key"))
-            }
-        };
+        let key = SigningKey::new(algorithm, Owner::Issuer);
         lock(&self.shared).keys.insert(id.to_owned(), key);
+    }
+
+    /// What is published of a key.
+    ///
+    /// # Panics
+    /// When there is no such key.
+    #[must_use]
+    pub fn jwk(&self, id: &str) -> Value {
+        lock(&self.shared).key(id).jwk(id)
     }
 
     /// Publishes one more member of the key set, whatever it is.
@@ -151,10 +158,11 @@ impl Issuer {
         lock(&self.shared).more_keys.push(jwk);
     }
 
-    /// How often a path was asked for.
+    /// How often the key set was asked for at its address.
     #[must_use]
-    pub fn count(&self, path: &str) -> usize {
-        lock(&self.shared).requests.iter().filter(|own| *own == path).count()
+    pub fn key_fetches(&self) -> usize {
+        let shared = lock(&self.shared);
+        shared.requests.iter().filter(|url| **url == shared.keys_url).count()
     }
 
     /// The claims of a token that opens `permission` for one hour.
@@ -177,10 +185,29 @@ impl Issuer {
     /// When there is no such key.
     #[must_use]
     pub fn token(&self, id: &str, claims: &Value) -> String {
+        let header = lock(&self.shared).header(id);
+        self.token_with(id, &header, claims)
+    }
+
+    /// The same with any header; the key and its algorithm stay those of `id`.
+    ///
+    /// # Panics
+    /// When there is no such key.
+    #[must_use]
+    pub fn token_with(&self, id: &str, header: &Value, claims: &Value) -> String {
         let shared = lock(&self.shared);
-        let key = shared.keys.get(id).expect("a published key");
-        let header = json!({"typ": "JWT", "alg": key.algorithm(), "kid": id});
-        signed(&header, claims, |input| key.sign(input))
+        signed(header, claims, |input| shared.key(id).sign(input))
+    }
+
+    /// A token that names a published key and was signed with a stranger's of the same kind.
+    ///
+    /// # Panics
+    /// When there is no such key.
+    #[must_use]
+    pub fn forged_token(&self, id: &str, claims: &Value) -> String {
+        let shared = lock(&self.shared);
+        let key = SigningKey::new(shared.key(id).algorithm(), Owner::Stranger);
+        signed(&shared.header(id), claims, |input| key.sign(input))
     }
 
     /// A token that pretends: its header says HS256, and the secret is what the key set publishes,
@@ -190,42 +217,41 @@ impl Issuer {
     /// When there is no such key.
     #[must_use]
     pub fn confused_tokens(&self, id: &str, claims: &Value) -> Vec<String> {
-        let shared = lock(&self.shared);
-        let key = shared.keys.get(id).expect("a published key");
         let header = json!({"typ": "JWT", "alg": "HS256", "kid": id});
-        let jwk = key.jwk(id);
-        let raw = key.public();
-        // SubjectPublicKeyInfo of a P-256 key (RFC 5480): a fixed prefix before the point.
-        let mut der = vec![0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02];
-        der.extend([0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42]);
-        der.push(0);
-        der.extend(&raw);
-        let body = base64::engine::general_purpose::STANDARD.encode(&der);
-        let lines: Vec<&str> =
-            body.as_bytes().chunks(64).filter_map(|line| str::from_utf8(line).ok()).collect();
-        let pem =
-            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"));
-        let x = jwk["x"].as_str().unwrap_or_default().to_owned();
-        let x_bytes = URL_SAFE_NO_PAD.decode(&x).expect("our own encoding");
-        let secrets =
-            [raw, der, pem.into_bytes(), x.into_bytes(), x_bytes, jwk.to_string().into_bytes()];
-        secrets
-            .iter()
-            .map(|secret| {
-                let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
-                signed(&header, claims, |input| hmac::sign(&secret, input).as_ref().to_vec())
-            })
-            .collect()
+        let forms = lock(&self.shared).key(id).published_forms(id);
+        let tokens = forms.iter().map(|secret| {
+            let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+            signed(&header, claims, |input| hmac::sign(&secret, input).as_ref().to_vec())
+        });
+        tokens.collect()
     }
 }
 
-impl Drop for Issuer {
-    fn drop(&mut self) {
-        lock(&self.shared).stopped = true;
-        // Wakes the thread, which then lets the port go.
-        let _ = TcpStream::connect(address());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+impl Shared {
+    fn key(&self, id: &str) -> &SigningKey {
+        self.keys.get(id).expect("a published key")
+    }
+
+    fn header(&self, id: &str) -> Value {
+        json!({"typ": "JWT", "alg": self.key(id).algorithm().name(), "kid": id})
+    }
+
+    fn next_identity(&mut self) -> Arc<ServerConfig> {
+        let last = self.identities.len() == 1;
+        let next =
+            if last { self.identities.front().cloned() } else { self.identities.pop_front() };
+        next.expect("a server has an identity")
+    }
+
+    /// The document at an address; `null` when there is none.
+    fn document(&self, url: &str) -> Value {
+        if url == self.keys_url {
+            let keys = self.keys.iter().map(|(id, key)| key.jwk(id));
+            json!({"keys": keys.chain(self.more_keys.iter().cloned()).collect::<Vec<_>>()})
+        } else if url == format!("{}/.well-known/openid-configuration", self::url()) {
+            json!({"issuer": self::url(), "jwks_uri": self.keys_url})
+        } else {
+            Value::Null
         }
     }
 }
@@ -246,6 +272,10 @@ pub fn now() -> u64 {
     now.expect("a clock that is right").as_secs()
 }
 
+fn url() -> String {
+    format!("http://{}", address())
+}
+
 fn signed(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let input = format!("{}.{}", encode(header), encode(claims));
@@ -257,78 +287,18 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn answer(mut stream: TcpStream, shared: &Mutex<Shared>) -> io::Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let first = lines.next().transpose()?.unwrap_or_default();
-    for line in lines {
-        if line?.is_empty() {
-            break;
-        }
-    }
-    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut shared = lock(shared);
-    let document = match path.as_str() {
-        "/.well-known/openid-configuration" => json!({
-            "issuer": format!("http://{}", address()),
-            "jwks_uri": format!("http://{}/.well-known/jwks", address()),
-        }),
-        "/.well-known/jwks" => {
-            let keys = shared.keys.iter().map(|(id, key)| key.jwk(id));
-            json!({"keys": keys.chain(shared.more_keys.iter().cloned()).collect::<Vec<_>>()})
-        }
-        _ => Value::Null,
+/// Answers one request at `origin`.
+fn answer(
+    mut stream: impl io::Read + io::Write,
+    origin: &str,
+    shared: &Mutex<Shared>,
+) -> io::Result<()> {
+    let url = format!("{origin}{}", read_path(&mut stream)?);
+    let document = {
+        let mut shared = lock(shared);
+        let document = shared.document(&url);
+        shared.requests.push(url);
+        document
     };
-    shared.requests.push(path);
-    drop(shared);
-    let status = if document.is_null() { "404 Not Found" } else { "200 OK" };
-    let body = document.to_string();
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-         Connection: close\r\n\r\n"
-    );
-    stream.write_all((head + &body).as_bytes())
-}
-
-impl SigningKey {
-    fn algorithm(&self) -> &'static str {
-        match self {
-            Self::Es256(_) => "ES256",
-            Self::EdDsa(_) => "EdDSA",
-        }
-    }
-
-    fn public(&self) -> Vec<u8> {
-        match self {
-            Self::Es256(pair) => pair.public_key().as_ref().to_vec(),
-            Self::EdDsa(pair) => pair.public_key().as_ref().to_vec(),
-        }
-    }
-
-    fn sign(&self, input: &[u8]) -> Vec<u8> {
-        match self {
-            Self::Es256(pair) => {
-                let signature = pair.sign(&SystemRandom::new(), input);
-                signature.expect("random numbers").as_ref().to_vec()
-            }
-            Self::EdDsa(pair) => pair.sign(input).as_ref().to_vec(),
-        }
-    }
-
-    fn jwk(&self, id: &str) -> Value {
-        let public = self.public();
-        match self {
-            Self::Es256(_) => json!({
-                "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": id,
-                // An uncompressed point: 4, x, y (SEC 1 section 2.3.3).
-                "x": URL_SAFE_NO_PAD.encode(&public[1..33]),
-                "y": URL_SAFE_NO_PAD.encode(&public[33..]),
-            }),
-            Self::EdDsa(_) => json!({
-                "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": id,
-                "x": URL_SAFE_NO_PAD.encode(&public),
-            }),
-        }
-    }
+    write_document(&mut stream, &document)
 }

@@ -376,6 +376,7 @@ fn defaults_are_those_of_the_go_programs() {
         ("streaming", "log_buffer_size", "65536"),
         ("streaming", "prefix_logs", "true"),
         ("classic", "combine_output", "true"),
+        ("serializing", "combine_output", "false"),
         ("classic", "cgi_headers", "true"),
         ("classic", "suppress_lock", "false"),
         ("classic", "log_format", "text"),

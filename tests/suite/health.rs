@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use e2e::{DEADLINE, Request, eventually};
+use e2e::{
+    DEADLINE, Request, eventually,
+    play::{Play, Step},
+};
 
 use crate::{
     held::{self, hold, hold_at, release},
@@ -166,6 +169,56 @@ fn ready_path_takes_no_slot_of_the_limiter() {
     assert_eq!(dog.get("/").status(), 200);
     release(&dog);
     assert_eq!(probe.read_response().status(), 200);
+}
+
+#[test]
+fn ready_path_that_hangs_is_not_ready_after_the_time_limit() {
+    for mode in ["classic", "streaming", "serializing"] {
+        let dog = watchdog()
+            .mode(mode)
+            .sh("sleep 1000")
+            .env("ready_path", "/check")
+            .env("write_timeout", "500ms")
+            .env("grace_period", "50ms")
+            .start();
+        let response = dog.get("/_/ready");
+        assert_eq!((response.status(), response.text().as_str()), (503, ""), "{mode}");
+        dog.wait_until_childless();
+    }
+}
+
+#[test]
+fn ready_path_that_never_ends_its_answer_is_not_ready() {
+    let dog = crate::upstream::http()
+        .env("ready_path", "/")
+        .env("exec_timeout", "1s")
+        .env("write_timeout", "1s")
+        .start();
+    eventually(DEADLINE, "the function to be ready", || dog.get("/_/ready").status() == 200);
+    let endless = Play::new([
+        Step::Body,
+        Step::Send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n".into()),
+        Step::Wait("never".into()),
+    ]);
+    let probe = endless.with(Request::get("/_/ready").header("Accept", "text/event-stream"));
+    let response = dog.call(&probe);
+    assert_eq!((response.status(), response.text().as_str()), (503, ""));
+}
+
+#[test]
+fn probe_is_no_reason_to_stay_when_the_watchdog_stops() {
+    let mut dog = watchdog()
+        .mode("streaming")
+        .sh(held::SCRIPT)
+        .env("ready_path", "/hold-ready")
+        .env("exec_timeout", "60s")
+        .env("write_timeout", "60s")
+        .env("grace_period", "50ms")
+        .start();
+    let mut probe = hold_at_ready(&dog);
+    dog.terminate();
+    assert_eq!(probe.read_response().status(), 503);
+    assert_eq!(dog.wait_exit().code(), Some(0));
 }
 
 fn hold_at_ready(dog: &e2e::Watchdog) -> e2e::Client {

@@ -81,6 +81,26 @@ fn host_missing_answers_400() {
 }
 
 #[test]
+fn host_that_is_none_answers_400() {
+    let dog = cat();
+    for host in ["a b", "a/b", "@c", "u@c", "a\"b", "a,b c", "a?b", "a#b", "\u{fc}"] {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(dog.request(bytes).status(), 400, "{host:?}");
+    }
+    for host in ["", "f", "f:80", "127.0.0.1:8080", "[::1]:8080", "a_b.c-d", "xn--a"] {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(dog.request(bytes).status(), 200, "{host:?}");
+    }
+}
+
+#[test]
+fn target_that_is_neither_path_nor_url_answers_400() {
+    let dog = cat();
+    assert_eq!(dog.request("GET noslash HTTP/1.1\r\nHost: f\r\n\r\n").status(), 400);
+    assert_eq!(dog.request("GET f:80 HTTP/1.1\r\nHost: f\r\n\r\n").status(), 400);
+}
+
+#[test]
 fn host_given_twice_answers_400() {
     let dog = cat();
     for second in ["f", "other"] {

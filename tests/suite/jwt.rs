@@ -2,6 +2,9 @@
 //!
 //! The issuer's port is fixed, so these tests take turns.
 
+mod algorithms;
+mod https;
+
 use e2e::{
     DEADLINE, Launch, Request, Response, Watchdog, eventually,
     issuer::{Algorithm, Issuer, Turn, now, unsigned},
@@ -142,20 +145,22 @@ fn algorithm_of_a_token_cannot_be_chosen_by_its_sender() {
     };
     let issuer = Issuer::start(&turn);
     issuer.add_key("k2", Algorithm::EdDsa);
+    issuer.add_key("k4", Algorithm::Rs256);
     // An issuer that publishes a secret by mistake does not turn it into a key.
     issuer.publish(json!({"kty": "oct", "kid": "k3", "alg": "HS256", "k": "c2VjcmV0"}));
     let dog = guarded("serializing").start();
     let claims = issuer.claims("ns1:fn");
     assert_eq!(call(&dog, &issuer.token("k1", &claims)).status(), 200);
     assert_eq!(call(&dog, &issuer.token("k2", &claims)).status(), 200, "{}", dog.log());
+    assert_eq!(call(&dog, &issuer.token("k4", &claims)).status(), 200, "{}", dog.log());
     for algorithm in ["none", "None", "NONE", "", "HS256", "ES256", "EdDSA", "RS256"] {
-        for id in ["k1", "k2", "k3"] {
+        for id in ["k1", "k2", "k3", "k4"] {
             let header = json!({"typ": "JWT", "alg": algorithm, "kid": id});
             assert_unauthorized(&call(&dog, &unsigned(&header, &claims)), algorithm);
         }
     }
     assert_unauthorized(&call(&dog, &unsigned(&json!({"alg": "none"}), &claims)), "no kid");
-    for id in ["k1", "k2"] {
+    for id in ["k1", "k2", "k4"] {
         for token in issuer.confused_tokens(id, &claims) {
             assert_unauthorized(&call(&dog, &token), "HS256 with the public key as its secret");
         }
@@ -313,12 +318,12 @@ fn new_key_of_the_issuer_is_found_without_a_restart() {
     let token = issuer.token("k2", &issuer.claims("ns1:fn"));
     eventually(DEADLINE, "the new key to be known", || call(&dog, &token).status() == 200);
     // Tokens that name keys nobody knows do not make the watchdog ask each time.
-    let before = issuer.count("/.well-known/jwks");
+    let before = issuer.key_fetches();
     for index in 0..20 {
         let header = json!({"alg": "ES256", "kid": format!("unknown-{index}")});
         assert_unauthorized(&call(&dog, &unsigned(&header, &issuer.claims("ns1:fn"))), "unknown");
     }
-    let asked = issuer.count("/.well-known/jwks") - before;
+    let asked = issuer.key_fetches() - before;
     assert!(asked <= 3, "{asked} fetches for 20 tokens");
 }
 

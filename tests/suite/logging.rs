@@ -311,3 +311,25 @@ echo early"#,
     dog.wait_for_access_lines(1);
     dog.wait_until_childless();
 }
+
+#[test]
+fn flood_of_short_lines_stops_nothing_else() {
+    for (mode, combine) in [("streaming", "true"), ("classic", "false")] {
+        let dog = watchdog()
+            .mode(mode)
+            .env("combine_output", combine)
+            .env("grace_period", "100ms")
+            .sh("yes '' >&2")
+            .start();
+        let mut call = dog.connect();
+        call.send(Request::get("/flood").to_bytes());
+        eventually(DEADLINE, "the flood", || !dog.children().is_empty());
+        for _ in 0..3 {
+            let mut client = dog.connect();
+            client.set_patience(std::time::Duration::from_secs(5));
+            assert_eq!(client.call(&Request::get("/_/health")).status(), 200, "{mode}");
+        }
+        call.reset();
+        dog.wait_until_childless();
+    }
+}

@@ -222,6 +222,21 @@ fn only_the_path_metrics_exists() {
 }
 
 #[test]
+fn metrics_of_the_process_itself_are_exported() {
+    let dog = metered("classic").start();
+    let metrics = dog.metrics();
+    let value = |name: &str| metrics.get(name, &[]).unwrap_or_else(|| panic!("no {name}"));
+    assert!(value("process_resident_memory_bytes") > 500_000.0);
+    assert!(value("process_virtual_memory_bytes") >= value("process_resident_memory_bytes"));
+    assert!((4.0..1000.0).contains(&value("process_open_fds")));
+    assert!(value("process_max_fds") >= value("process_open_fds"));
+    assert!(value("process_cpu_seconds_total") < 60.0);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    let age = now - value("process_start_time_seconds");
+    assert!((-2.0..600.0).contains(&age), "{age}");
+}
+
+#[test]
 fn metrics_are_not_served_on_the_functions_port() {
     let dog = metered("classic").start();
     assert_eq!(dog.get("/metrics").text(), "quick\n");

@@ -29,6 +29,16 @@ fn echo_post_returns_the_body() {
 }
 
 #[test]
+fn stderr_is_logged_unless_combine_output_asks_for_it() {
+    let script = "echo out; echo problem >&2";
+    let dog = serializing().sh(script).start();
+    assert_eq!(dog.get("/").text(), "out\n");
+    dog.wait_for_log(|log| log.contains("stderr: problem"));
+    let dog = serializing().sh(script).env("combine_output", "true").start();
+    assert_eq!(dog.get("/").text(), "out\nproblem\n");
+}
+
+#[test]
 fn any_method_runs_the_function() {
     let dog = serializing().sh(r#"printf %s "$Http_Method" | tee "$TMPDIR/method""#).start();
     for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD", "PURGE", "TRACE"] {

@@ -219,8 +219,11 @@ impl HttpBody for Sent {
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         match frame {
             Some(Ok(frame)) => {
-                if let (Some(entry), Some(data)) = (&mut this.entry, frame.data_ref()) {
-                    entry.bytes += data.len() as u64;
+                match (&mut this.entry, frame.data_ref()) {
+                    (Some(entry), Some(data)) => entry.bytes += data.len() as u64,
+                    // Nothing follows trailers, so hyper does not ask for more.
+                    (entry, None) => *entry = None,
+                    (None, Some(_)) => {}
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

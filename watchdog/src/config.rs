@@ -92,10 +92,7 @@ impl Config {
                 exec_timeout: settings.exec_timeout,
                 read_timeout: settings.read_timeout,
                 head_timeout: settings.write_timeout,
-                style: match settings.mode {
-                    Mode::Classic => Style::Classic,
-                    Mode::Serializing | Mode::Streaming | Mode::Http | Mode::Static => Style::Of,
-                },
+                style: style(settings.mode),
                 content_type: settings
                     .content_type
                     .clone()
@@ -115,8 +112,17 @@ impl Config {
             health: health::Config {
                 lock_file: settings.lock_file(),
                 ready_path: settings.ready_path.clone(),
+                ready_limit: shortest_limit(settings),
+                style: style(settings.mode),
             },
         }
+    }
+}
+
+fn style(mode: Mode) -> Style {
+    match mode {
+        Mode::Classic => Style::Classic,
+        Mode::Serializing | Mode::Streaming | Mode::Http | Mode::Static => Style::Of,
     }
 }
 
@@ -158,8 +164,7 @@ fn mode(
                 Flavour::Serializing
             },
             content_type: settings.content_type.clone(),
-            // of-watchdog's modes always log standard error.
-            combine_output: settings.combine_output && settings.mode == Mode::Classic,
+            combine_output: settings.combine_output,
             cgi_headers: settings.cgi_headers,
             marshal_request: settings.marshal_request,
             write_debug: settings.write_debug,
@@ -202,11 +207,11 @@ fn launcher(settings: &Settings, environment: &Environment, reaper: &Reaper) -> 
     let path = environment.base().iter().find(|(name, _)| name == "PATH");
     let program = Program::new(&argv, path.map(|(_, path)| path.clone()));
     if let Err(missing) = program.path() {
-        // A volume may bring it later, so calls are answered with 500 rather than not at all.
-        tracing::error!(
-            "fprocess {:?}: {missing}; calls will fail until there is one",
-            missing.name
-        );
+        // A volume may bring it later, so calls are answered with 500 rather than not at all. In
+        // http mode the start fails by itself.
+        let outlook =
+            if settings.mode.forks() { "; calls will fail until there is one" } else { "" };
+        tracing::error!("fprocess {:?}: {missing}{outlook}", missing.name);
     }
     Launcher { program, environment: environment.base().to_vec(), reaper: reaper.clone() }
 }
@@ -214,7 +219,10 @@ fn launcher(settings: &Settings, environment: &Environment, reaper: &Reaper) -> 
 /// A call waits for a child that does not listen yet a little less long than its own time-outs
 /// allow, so that the answer says what it waited for.
 fn patience(settings: &Settings) -> Duration {
+    shortest_limit(settings) * 9 / 10
+}
+
+fn shortest_limit(settings: &Settings) -> Duration {
     let limits = [settings.write_timeout, settings.exec_timeout];
-    let shortest = limits.into_iter().flatten().min();
-    shortest.unwrap_or(crate::settings::HEALTHCHECK_INTERVAL) * 9 / 10
+    limits.into_iter().flatten().min().unwrap_or(crate::settings::HEALTHCHECK_INTERVAL)
 }

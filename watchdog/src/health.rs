@@ -1,15 +1,16 @@
 //! `/_/health` and `/_/ready`: for orchestrators, never counted and never logged.
 
-use std::{
-    path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::{path::PathBuf, time::Duration};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use modes::{Body, Context, Mode};
+use tokio::{sync::watch, time::timeout};
 
-use crate::{limit::Limiter, respond};
+use crate::{
+    limit::Limiter,
+    respond::{self, Style},
+};
 
 /// What health and ready look at.
 #[derive(Clone, Debug)]
@@ -18,30 +19,34 @@ pub struct Config {
     pub lock_file: Option<PathBuf>,
     /// What `/_/ready` asks the function, if it does.
     pub ready_path: Option<String>,
+    /// How long the function has to answer it, to the last byte.
+    pub ready_limit: Duration,
+    /// Whose statuses a probe of the function gets.
+    pub style: Style,
 }
 
 /// Whether calls are welcome.
 #[derive(Debug)]
 pub struct Health {
     config: Config,
-    accepting: AtomicBool,
+    accepting: watch::Sender<bool>,
 }
 
 impl Health {
     /// Not accepting yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, accepting: AtomicBool::new(false) }
+        Self { config, accepting: watch::Sender::new(false) }
     }
 
     /// Says whether calls are welcome.
     pub fn accept(&self, accepting: bool) {
-        self.accepting.store(accepting, Ordering::Release);
+        self.accepting.send_replace(accepting);
     }
 
     fn is_healthy(&self) -> bool {
         let locked = || self.config.lock_file.as_ref().is_none_or(|path| path.exists());
-        self.accepting.load(Ordering::Acquire) && locked()
+        *self.accepting.borrow() && locked()
     }
 
     /// 200 `OK` while calls are welcome, 503 otherwise; GET only.
@@ -77,11 +82,29 @@ impl Health {
             return respond::bare(StatusCode::TOO_MANY_REQUESTS);
         }
         let Some(path) = &self.config.ready_path else { return respond::bare(StatusCode::OK) };
-        respond::bare(ask(path, headers, mode, context).await)
+        let mut accepting = self.accepting.subscribe();
+        let status = tokio::select! {
+            answered = timeout(self.config.ready_limit, ask(path, headers, mode, context, self.config.style)) => {
+                answered.unwrap_or_else(|_| {
+                    let limit = self.config.ready_limit;
+                    tracing::warn!("ready_path {path}: no complete answer within {limit:?}");
+                    StatusCode::SERVICE_UNAVAILABLE
+                })
+            }
+            // A probe is no reason to stay when the watchdog stops.
+            _ = accepting.wait_for(|accepting| !accepting) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        respond::bare(status)
     }
 }
 
-async fn ask(path: &str, mut headers: HeaderMap, mode: &Mode, context: Context) -> StatusCode {
+async fn ask(
+    path: &str,
+    mut headers: HeaderMap,
+    mode: &Mode,
+    context: Context,
+    style: Style,
+) -> StatusCode {
     let Ok(uri) = path.parse::<Uri>() else { return StatusCode::SERVICE_UNAVAILABLE };
     headers.remove(http::header::CONTENT_LENGTH);
     headers.remove(http::header::TRANSFER_ENCODING);
@@ -96,15 +119,18 @@ async fn ask(path: &str, mut headers: HeaderMap, mode: &Mode, context: Context) 
             // A process that fails after its first byte is not ready either.
             let mut body = response.into_body();
             while let Some(frame) = body.frame().await {
-                if frame.is_err() {
-                    return StatusCode::SERVICE_UNAVAILABLE;
+                if let Err(error) = frame {
+                    return failed(path, &error, style);
                 }
             }
             status
         }
-        Err(error) => {
-            tracing::warn!("ready_path {path}: {error}");
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Err(error) => failed(path, &error, style),
     }
+}
+
+/// The status that a call which failed like this gets.
+fn failed(path: &str, error: &modes::Error, style: Style) -> StatusCode {
+    tracing::warn!("ready_path {path}: {error}");
+    respond::error(error, style).status()
 }

@@ -8,6 +8,8 @@ use prometheus::{
     TextEncoder,
 };
 
+mod process;
+
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
@@ -102,6 +104,7 @@ impl Metrics {
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
+        process::render(&mut text);
         text
     }
 }

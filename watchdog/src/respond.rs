@@ -25,6 +25,7 @@ pub fn error(error: &Error, style: Style) -> Response<Body> {
         | Error::BodyMalformed(_)
         | Error::Environment { too_large: false, .. } => StatusCode::BAD_REQUEST,
         Error::BodyStalled(_) => StatusCode::REQUEST_TIMEOUT,
+        Error::RequestTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Environment { too_large: true, .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Error::Spawn { .. } | Error::Exited(_) | Error::OutputTooLarge(_) | Error::Io { .. } => {
             StatusCode::INTERNAL_SERVER_ERROR

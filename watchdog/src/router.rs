@@ -57,6 +57,7 @@ impl Router {
         peer: Option<IpAddr>,
     ) -> Response<Sent> {
         phase.begin_call(request.version());
+        let request = with_target_host(request);
         if let Some(refused) = refusal(&request) {
             return Entry::open(&self.ledger, phase, &request).answer(refused);
         }
@@ -140,6 +141,29 @@ impl Router {
     }
 }
 
+/// The authority of an absolute target stands in for `Host`, whatever that said (RFC 9112 section
+/// 3.2.2). CONNECT has nothing but an authority, and is refused.
+fn with_target_host<B>(mut request: Request<B>) -> Request<B> {
+    if request.uri().scheme().is_some()
+        && let Some(authority) = request.uri().authority()
+        // What comes before an @ is not part of the host (RFC 9110 section 7.2).
+        && let Some(host) = authority.as_str().rsplit('@').next()
+        && let Ok(host) = HeaderValue::from_str(host)
+    {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    request
+}
+
+/// `uri-host [ ":" port ]` (RFC 9110 section 7.2), as far as its characters go (RFC 3986 section
+/// 3.2.2). It may be empty.
+fn is_host(value: &HeaderValue) -> bool {
+    value
+        .as_bytes()
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(byte))
+}
+
 /// What is not a request for the function at all.
 fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
     let headers = request.headers();
@@ -147,6 +171,10 @@ fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
     // RFC 9112 section 3.2.
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
         let why = "a request needs exactly one Host header";
+        return Some(respond::refused(StatusCode::BAD_REQUEST, why));
+    }
+    if headers.get(header::HOST).is_some_and(|host| !is_host(host)) {
+        let why = "the Host header is not a host";
         return Some(respond::refused(StatusCode::BAD_REQUEST, why));
     }
     // RFC 9110 section 10.1.1.
@@ -157,6 +185,11 @@ fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
     }
     if request.method() == Method::CONNECT {
         return Some(respond::refused(StatusCode::NOT_FOUND, "a function is not a proxy"));
+    }
+    // RFC 9112 section 3.2: only CONNECT has a target that is an authority alone.
+    if request.uri().scheme().is_none() && request.uri().authority().is_some() {
+        let why = "the request target is neither a path nor a URL";
+        return Some(respond::refused(StatusCode::BAD_REQUEST, why));
     }
     if request.uri().path() == "*" {
         return Some(if request.method() == Method::OPTIONS {

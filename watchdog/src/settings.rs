@@ -128,8 +128,8 @@ pub struct Settings {
     pub cgi_headers: bool,
     /// Give the process the request as one JSON document. Default off. (classic)
     pub marshal_request: bool,
-    /// Send stderr with stdout as the response of classic mode, instead of logging it. Default on.
-    /// (classic)
+    /// Send stderr with stdout as the response, instead of logging it. Default on in classic mode,
+    /// off in serializing mode as in of-watchdog. (classic)
     pub combine_output: bool,
     /// Log the response body and the facts of each call. Default off. (classic)
     pub write_debug: bool,
@@ -286,7 +286,7 @@ impl Settings {
                 .then_some(octet_stream),
             cgi_headers: true,
             marshal_request: false,
-            combine_output: true,
+            combine_output: mode == Mode::Classic,
             write_debug: false,
             debug_headers: false,
             spool_memory: 1 << 20,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use http_body_util::BodyExt as _;
-use tokio::net::unix::pipe;
+use tokio::{net::unix::pipe, task::coop::consume_budget};
 
 use crate::{body::Body, error::Error};
 
@@ -34,6 +34,8 @@ impl Stdin {
         let pipe = self.pipe.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(pipe) = pipe else { return Ok(false) };
         while !bytes.is_empty() {
+            // `writable` alone spends none of tokio's budget, see `spool::collect`.
+            consume_budget().await;
             pipe.writable().await?;
             match pipe.try_write(bytes) {
                 Ok(written) => bytes = &bytes[written..],

@@ -5,6 +5,7 @@ use std::{fs, io, sync::Arc, time::Duration};
 use rustix::process::{Pid, Signal};
 use tokio::{
     net::unix::pipe,
+    task::coop::consume_budget,
     time::{Instant, sleep, timeout_at},
 };
 use tokio_util::task::TaskTracker;
@@ -69,6 +70,7 @@ pub(super) async fn end(process: &mut Process) -> Option<Exit> {
 async fn drain(pipe: Arc<pipe::Receiver>) {
     let mut rest = [0_u8; 4096];
     while pipe.readable().await.is_ok() {
+        consume_budget().await;
         match pipe.try_read(&mut rest) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(0) | Err(_) => return,

@@ -284,6 +284,32 @@ fn buffer_http_alias_takes_bodies_larger_than_memory() {
 }
 
 #[test]
+fn buffered_body_above_spool_limit_is_413() {
+    let dog = http()
+        .env("http_buffer_req_body", "true")
+        .env("spool_memory", "100")
+        .env("spool_limit", "1000")
+        .start();
+    let body = e2e::play::pattern(2000);
+    let response = dog.call(&Request::new("POST", "/large").chunked(body.chunks(150)));
+    let text = response.text();
+    assert_eq!(response.status(), 413, "{text}");
+    assert!(text.contains("request body") && text.contains("spool_limit"), "{text}");
+    assert!(!super::heads(&dog).iter().any(|head| head.contains("/large")));
+    assert_eq!(dog.post("/", "small").status(), 200);
+}
+
+/// RFC 9112 section 3.2.2.
+#[test]
+fn absolute_target_decides_the_host() {
+    let dog = http().start();
+    let response = dog.request("GET http://other.example:81/x?y HTTP/1.1\r\nHost: f\r\n\r\n");
+    let seen = Seen::parse(&response.body);
+    assert_eq!(seen.line, "GET /x?y HTTP/1.1");
+    assert_eq!(seen.all("host"), ["other.example:81"]);
+}
+
+#[test]
 fn buffered_request_without_body_is_served() {
     let dog = http().env("http_buffer_req_body", "true").start();
     assert_eq!(seen(&dog, &Request::get("/x")).line, "GET /x HTTP/1.1");

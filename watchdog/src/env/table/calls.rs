@@ -113,9 +113,9 @@ pub(super) const RESPONSES: Group = Group {
         },
         Variable {
             names: &["combine_output", "combined_output"],
-            modes: &[Mode::Classic],
-            help: "classic mode: send stderr with stdout as the response, instead of logging it",
-            default: "true",
+            modes: BUFFERS,
+            help: "send stderr with stdout as the response, instead of logging it",
+            default: "true; serializing: false",
             accepts: BOOLEAN,
             set: |s, v| store(&mut s.combine_output, parsers::boolean(v)),
             show: |s| s.combine_output.to_string(),
