@@ -3,6 +3,10 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -52,12 +56,18 @@ impl Body {
 
     /// A request body that fails when no byte of it arrives for `stall`. Time only counts while
     /// somebody waits for the body: a function that reads slowly is never the client's fault.
+    ///
+    /// `unread` is set when it is dropped before its end: the client is still sending then.
     #[must_use]
-    pub fn received(incoming: Incoming, stall: Option<Duration>) -> Self {
+    pub fn received(
+        incoming: Incoming,
+        stall: Option<Duration>,
+        unread: Option<Arc<AtomicBool>>,
+    ) -> Self {
         if incoming.is_end_stream() {
             return Self::empty();
         }
-        Self::Received(Received { incoming, stall, timer: None, armed: false })
+        Self::Received(Received { incoming, stall, unread, timer: None, armed: false })
     }
 }
 
@@ -107,6 +117,7 @@ impl HttpBody for Body {
 pub struct Received {
     incoming: Incoming,
     stall: Option<Duration>,
+    unread: Option<Arc<AtomicBool>>,
     /// Made on the first wait: most bodies arrive with their head.
     timer: Option<Pin<Box<Sleep>>>,
     /// Whether `timer` counts for the wait that is going on.
@@ -127,6 +138,14 @@ impl Received {
         }
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Some(Err(Error::BodyStalled(stall))))
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        if let Some(unread) = self.unread.take().filter(|_| !self.incoming.is_end_stream()) {
+            unread.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -190,6 +190,8 @@ impl Classic {
         let mut response = Response::new(body);
         if failed {
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            // For the log: the answer itself is the function's.
+            response.extensions_mut().insert(exit);
         }
         *response.headers_mut() = headers;
         response

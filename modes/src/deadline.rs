@@ -23,6 +23,18 @@ impl Deadline {
         Self { at: Instant::now() + allowed, allowed }
     }
 
+    /// What is left of it; zero once it has passed.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// How long it was from its start.
+    #[must_use]
+    pub fn allowed(&self) -> Duration {
+        self.allowed
+    }
+
     /// Runs `work`, but no longer than the deadline if there is one.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod sniff;
 pub mod spool;
 pub mod static_files;
 pub mod streaming;
+mod unsent;
 pub mod upstream;
 
 pub use self::{
@@ -31,4 +32,5 @@ pub use self::{
     error::{Blame, Error},
     mode::{Config, Mode, StartError},
     proxy::Context,
+    unsent::unsent,
 };

@@ -89,6 +89,15 @@ impl Client {
         self.stream.set_read_timeout(Some(patience)).expect("a patience above zero");
     }
 
+    /// Another handle of the same connection, to send while this one reads.
+    ///
+    /// # Panics
+    /// When there are no descriptors left.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Self::over(self.stream.try_clone().expect("a descriptor")).expect("socket options")
+    }
+
     // === sending ===
 
     /// # Panics

@@ -253,3 +253,46 @@ fn client_that_leaves_the_probe_ends_the_probes_process() {
     hold_at(&dog, "/hold").reset();
     dog.wait_until_childless();
 }
+
+#[test]
+fn lock_file_follows_no_link_and_waits_for_no_reader() {
+    for odd in ["link", "fifo", "directory"] {
+        let mut launch = watchdog().fprocess("cat");
+        let lock = launch.temp_dir().join(".lock");
+        let victim = launch.write("victim", "precious");
+        match odd {
+            "link" => std::os::unix::fs::symlink(&victim, &lock).unwrap(),
+            "fifo" => {
+                let made = std::process::Command::new("mkfifo").arg(&lock).status().unwrap();
+                assert!(made.success());
+            }
+            _ => fs::create_dir(&lock).unwrap(),
+        }
+        let ended = launch.spawn_expecting_exit();
+        assert_eq!(ended.code(), Some(1), "{odd}");
+        assert!(ended.stderr.contains("cannot write the lock file"), "{odd}: {}", ended.stderr);
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious", "{odd}");
+    }
+}
+
+#[test]
+fn one_probe_of_the_function_runs_at_a_time() {
+    let dog =
+        watchdog().mode("streaming").sh(held::SCRIPT).env("ready_path", "/hold-ready").start();
+    let mut first = hold_at_ready(&dog);
+    let mut others: Vec<_> = (0..5)
+        .map(|_| {
+            let mut client = dog.connect();
+            client.send(Request::get("/_/ready").to_bytes());
+            client
+        })
+        .collect();
+    // Once health has answered on a connection made after them, they have been seen, too.
+    assert_eq!(dog.get("/_/health").status(), 200);
+    assert_eq!(dog.children().len(), 1);
+    release(&dog);
+    assert_eq!(first.read_response().status(), 200);
+    for client in &mut others {
+        assert_eq!(client.read_response().status(), 200);
+    }
+}

@@ -140,7 +140,7 @@ fn content_length_beside_chunked_cannot_smuggle_a_request() {
 #[test]
 fn transfer_encoding_unknown_is_refused() {
     let dog = cat();
-    for encoding in ["gzip", "chunked, gzip", "identity"] {
+    for encoding in ["gzip", "chunked, gzip", "gzip, chunked", "identity"] {
         let bytes =
             format!("POST / HTTP/1.1\r\nHost: f\r\nTransfer-Encoding: {encoding}\r\n\r\n0\r\n\r\n");
         let status = dog.request(bytes).status();
@@ -388,15 +388,124 @@ fn idle_connection_lives_longer_than_read_timeout() {
 #[test]
 fn idle_timeout_closes_an_idle_connection_and_not_before() {
     let dog = watchdog().fprocess("cat").env("idle_timeout", "400ms").start();
-    for request in [Some(Request::post("/", "one")), Some(Request::get("/_/health")), None] {
+    for request in [Request::post("/", "one"), Request::get("/_/health")] {
         let mut client = dog.connect();
-        if let Some(request) = &request {
-            assert_eq!(client.call(request).status(), 200);
-        }
         let start = Instant::now();
+        assert_eq!(client.call(&request).status(), 200);
         assert!(client.is_closed_by_server(), "after {request:?}");
-        assert!(start.elapsed() >= Duration::from_millis(350), "after {request:?}");
+        assert!(start.elapsed() >= Duration::from_millis(400), "after {request:?}");
     }
+}
+
+#[test]
+fn read_timeout_closes_a_connection_that_never_says_anything() {
+    let dog = watchdog().fprocess("cat").env("read_timeout", "400ms").start();
+    let start = Instant::now();
+    let mut client = dog.connect();
+    assert!(client.is_closed_by_server());
+    assert!(start.elapsed() >= Duration::from_millis(400));
+    assert_eq!(dog.access_log_lines(), [""; 0]);
+}
+
+#[test]
+fn upload_that_nobody_reads_does_not_cost_its_client_the_answer() {
+    for mode in ["classic", "streaming", "serializing"] {
+        let dog = watchdog().mode(mode).sh("head -c 1000000 /dev/zero").start();
+        for _ in 0..3 {
+            let mut client = dog.connect();
+            let mut sender = client.twin();
+            let sending = std::thread::spawn(move || sender.try_send(upload(8_000_000)));
+            let response = client.read_response();
+            assert_eq!((response.status(), response.body.len()), (200, 1_000_000), "{mode}");
+            sending.join().unwrap().expect("the upload is taken to its end");
+        }
+    }
+    // Refusals, too.
+    let dog = watchdog().fprocess("cat").start();
+    let mut client = dog.connect();
+    let refused = String::from_utf8(upload(8_000_000)).unwrap().replacen("POST", "PURGE", 1);
+    client.send(refused);
+    assert_eq!(client.read_response().status(), 405);
+}
+
+fn upload(length: usize) -> Vec<u8> {
+    let head = format!("POST / HTTP/1.1\r\nHost: f\r\nContent-Length: {length}\r\n\r\n");
+    [head.into_bytes(), vec![b'x'; length]].concat()
+}
+
+#[test]
+fn slow_client_that_reads_all_the_time_is_not_cut_by_write_timeout() {
+    for mode in ["streaming", "classic"] {
+        let dog = watchdog()
+            .mode(mode)
+            .sh("head -c 30000000 /dev/zero")
+            .env("write_timeout", "2s")
+            .env("exec_timeout", "0")
+            .start();
+        let mut client = Client::connect_with_receive_buffer(dog.addr(), 16 * 1024);
+        client.send(Request::get("/").to_bytes());
+        let start = Instant::now();
+        // Three times as long as a client may take nothing.
+        while start.elapsed() < Duration::from_secs(6) {
+            client.read_raw(40_000);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(dog.access_log_lines(), [""; 0], "{mode}: it must not be over");
+    }
+}
+
+#[test]
+fn client_that_leaves_unread_bytes_behind_is_noticed() {
+    for behind in ["X", "GET / HTTP/1.1\r\nHost: f\r\n\r\n"] {
+        let dog = watchdog().mode("streaming").sh("sleep 1000").start();
+        let mut client = dog.connect();
+        client.send(format!("GET / HTTP/1.1\r\nHost: f\r\n\r\n{behind}"));
+        eventually(DEADLINE, "the call to run", || !dog.children().is_empty());
+        client.reset();
+        dog.wait_until_childless();
+        let lines = dog.wait_for_access_lines(1);
+        assert!(lines[0].contains(" - 499 - "), "{lines:?}");
+    }
+}
+
+#[test]
+fn call_is_over_when_the_kernel_has_taken_it_and_not_before() {
+    let dog = watchdog()
+        .sh("head -c 12000000 /dev/zero")
+        .env("spool_memory", "20MB")
+        .env("idle_timeout", "300ms")
+        .metrics()
+        .start();
+    let mut client = Client::connect_with_receive_buffer(dog.addr(), 16 * 1024);
+    client.send(Request::get("/").to_bytes());
+    let head = client.read_head();
+    assert_eq!(head.status, 200);
+    eventually(DEADLINE, "the function to end", || dog.children().is_empty());
+    // Well beyond idle_timeout: the connection is not idle.
+    for _ in 0..10 {
+        client.read_raw(50_000);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(dog.metrics().get("http_requests_in_flight", &[]), Some(1.0));
+    assert_eq!(dog.access_log_lines(), [""; 0]);
+    client.reset();
+    let lines = dog.wait_for_access_lines(1);
+    assert!(lines[0].contains("the client left before it had everything"), "{lines:?}");
+}
+
+#[test]
+fn http_2_is_answered_with_505_once() {
+    let dog = watchdog().fprocess("cat").metrics().start();
+    let mut fresh = dog.connect();
+    let mut used = dog.connect();
+    assert_eq!(used.call(&Request::post("/", "x")).status(), 200);
+    for client in [&mut fresh, &mut used] {
+        client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        assert_eq!(client.read_response().status(), 505);
+        assert!(client.is_closed_by_server());
+    }
+    eventually(DEADLINE, "the count", || dog.metrics().requests(505, "unknown") > 1.0);
+    assert!((dog.metrics().all_requests() - 3.0).abs() < f64::EPSILON);
 }
 
 #[test]

@@ -29,9 +29,12 @@ fn wait_until_listener_is_closed(dog: &Watchdog) {
 
 #[test]
 fn idle_watchdog_exits_at_once() {
-    for (mode, signal) in
-        [("classic", Signal::TERM), ("streaming", Signal::INT), ("serializing", Signal::TERM)]
-    {
+    for (mode, signal) in [
+        ("classic", Signal::TERM),
+        ("streaming", Signal::INT),
+        ("serializing", Signal::HUP),
+        ("classic", Signal::QUIT),
+    ] {
         // Both intervals keep their 30 s: waiting for either would break the deadline.
         let mut dog = holding(mode).start();
         assert_eq!(dog.get("/").status(), 200);

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -14,18 +14,21 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use modes::{Body, Error, proxy::Tunnel};
+use modes::{Body, Deadline, Error, process::Exit, proxy::Tunnel};
 use tokio::sync::Notify;
 
 use crate::{
-    connection::Phase,
     limit::Permit,
     log::{self, Log},
     metrics::{InFlight, Metrics},
+    phase::{Flushed, Phase},
 };
 
 /// Stands for "no answer": the client left before there was one (nginx's code, not on the wire).
 const CLIENT_CLOSED: u16 = 499;
+
+/// An identifier needs no more characters, and the log is not a place to fill for strangers.
+const LONGEST_CALL_ID: usize = 128;
 
 /// Where calls are accounted for.
 #[derive(Debug)]
@@ -78,7 +81,7 @@ pub struct Entry {
     bytes: u64,
     /// What went wrong after all, or why the status is what it is.
     error: Option<String>,
-    /// The client left before everything was sent.
+    /// The kernel has not taken everything.
     cut: bool,
     permit: Option<Permit>,
     _in_flight: InFlight,
@@ -96,13 +99,14 @@ impl Entry {
             phase: Arc::clone(phase),
             method: request.method().clone(),
             target: target(request.uri()),
-            call_id: text(header::HeaderName::from_static("x-call-id")).map(Into::into),
+            call_id: text(header::HeaderName::from_static("x-call-id"))
+                .map(|id| id.chars().take(LONGEST_CALL_ID).collect()),
             quiet: text(header::USER_AGENT).is_some_and(|agent| agent.starts_with("kube-probe")),
             started: Instant::now(),
             status: None,
             bytes: 0,
             error: None,
-            cut: false,
+            cut: true,
             permit: None,
             _in_flight: ledger.metrics.begin(),
         }
@@ -119,6 +123,12 @@ impl Entry {
         self.started.elapsed()
     }
 
+    /// Where the request body notes that it was given up.
+    #[must_use]
+    pub fn unread(&self) -> Arc<AtomicBool> {
+        self.phase.unread()
+    }
+
     /// Why the answer is an error.
     pub fn blame(&mut self, error: &Error) {
         self.error = Some(error.to_string());
@@ -128,7 +138,15 @@ impl Entry {
     #[must_use]
     pub fn answer(mut self, mut response: Response<Body>) -> Response<Sent> {
         self.status = Some(response.status());
+        if let Some(exit) = response.extensions_mut().remove::<Exit>() {
+            self.error = Some(format!("the function failed: {exit}"));
+        }
+        if let Some(deadline) = response.extensions_mut().remove::<Deadline>() {
+            self.phase.bound(deadline);
+        }
         if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
+            self.phase.become_tunnel();
+            self.cut = false;
             tokio::spawn(async move {
                 self.bytes = tunnel.closed().await.to_client;
                 drop(self);
@@ -141,12 +159,25 @@ impl Entry {
         response.map(|body| {
             if bodiless || body.is_end_stream() {
                 // hyper will not ask for the body.
-                drop(self);
+                self.complete();
                 return Sent::unaccounted(body);
             }
             let expected = body.size_hint().exact();
             Sent { body, entry: Some(self), expected, failed: None }
         })
+    }
+
+    /// hyper has the whole response: the place is free, and the rest is up to the kernel.
+    fn complete(mut self) {
+        self.permit = None;
+        let phase = Arc::clone(&self.phase);
+        phase.end_call(Some(Box::new(self)));
+    }
+}
+
+impl Flushed for Entry {
+    fn flushed(mut self: Box<Self>) {
+        self.cut = false;
     }
 }
 
@@ -154,10 +185,17 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        let left = "the client left before it had everything";
+        // Only what went wrong needs words.
+        let why = (self.cut && self.error.is_none()).then(|| self.phase.why()).flatten();
         let (status, error) = match (self.status, &self.error) {
-            (None, _) => (CLIENT_CLOSED, Some("the client left before it had an answer")),
-            (Some(status), None) if self.cut => (status.as_u16(), Some(left)),
+            (None, _) => {
+                let left = "the client left before it had an answer";
+                (CLIENT_CLOSED, Some(why.as_deref().unwrap_or(left)))
+            }
+            (Some(status), None) if self.cut => {
+                let left = "the client left before it had everything";
+                (status.as_u16(), Some(why.as_deref().unwrap_or(left)))
+            }
             (Some(status), error) => (status.as_u16(), error.as_deref()),
         };
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -173,7 +211,6 @@ impl Drop for Entry {
                 error,
             });
         }
-        self.phase.end_call();
         self.permit = None;
         if self.ledger.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.ledger.emptied.notify_waiters();
@@ -222,8 +259,8 @@ impl HttpBody for Sent {
                 match (&mut this.entry, frame.data_ref()) {
                     (Some(entry), Some(data)) => entry.bytes += data.len() as u64,
                     // Nothing follows trailers, so hyper does not ask for more.
-                    (entry, None) => *entry = None,
-                    (None, Some(_)) => {}
+                    (entry @ Some(_), None) => entry.take().into_iter().for_each(Entry::complete),
+                    (None, _) => {}
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -239,7 +276,7 @@ impl HttpBody for Sent {
                 Poll::Pending
             }
             None => {
-                this.entry = None;
+                this.entry.take().into_iter().for_each(Entry::complete);
                 Poll::Ready(None)
             }
         }
@@ -257,8 +294,9 @@ impl HttpBody for Sent {
 /// hyper drops a body when it has all of it, and when the client is gone.
 impl Drop for Sent {
     fn drop(&mut self) {
-        if let Some(entry) = &mut self.entry {
-            entry.cut = !self.body.is_end_stream() && self.expected != Some(entry.bytes);
+        let Some(entry) = self.entry.take() else { return };
+        if self.body.is_end_stream() || self.expected == Some(entry.bytes) {
+            entry.complete();
         }
     }
 }

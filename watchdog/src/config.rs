@@ -26,6 +26,10 @@ use crate::{
 const AUTHORITY: &str = "http://gateway.openfaas:8080";
 const LOCAL_AUTHORITY: &str = "http://127.0.0.1:8000";
 
+/// A line of a function that has no limit is logged in pieces of this many bytes all the same: a
+/// function that never writes a newline must not fill the memory.
+const LONGEST_LINE: usize = 16 << 20;
+
 /// Everything the server is built from.
 #[derive(Debug)]
 pub struct Config {
@@ -147,7 +151,7 @@ fn mode(
     let launcher = || launcher(settings, environment, reaper);
     let log = logs::Log {
         sink: Arc::clone(log) as Arc<dyn logs::Sink>,
-        longest_line: settings.log_buffer_size.map_or(usize::MAX, usize::from),
+        longest_line: settings.log_buffer_size.map_or(LONGEST_LINE, usize::from),
     };
     let spool = spool::Config {
         memory: settings.spool_memory,

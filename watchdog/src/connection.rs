@@ -1,27 +1,34 @@
 //! One client connection: the time-outs that HTTP itself does not have, below hyper.
 //!
-//! hyper reads through [`Connection`], which knows from the [`Phase`] what the connection waits
-//! for: the first byte of a request, the rest of its head, or nothing while a call runs.
+//! hyper reads and writes through [`Connection`], which knows from the [`Phase`] what the
+//! connection waits for: the first byte of a request, the rest of its head, a call, the kernel.
 
 use std::{
     io,
     pin::Pin,
     sync::Arc,
-    sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use modes::unsent;
+use rustix::event::{PollFd, PollFlags};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep},
 };
 
+use crate::phase::{Now, Phase};
+
+mod linger;
+
+use self::linger::Linger;
+
 /// What one connection is allowed; `None` for ever.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// For a request head, from its first byte.
+    /// For a request head, from its first byte; for the first one, from the connection's start.
     pub head: Option<Duration>,
     /// Between two calls.
     pub idle: Option<Duration>,
@@ -29,59 +36,15 @@ pub struct Timeouts {
     pub write: Option<Duration>,
 }
 
-/// What a connection is doing, shared with the calls on it.
-#[derive(Debug, Default)]
-pub struct Phase {
-    now: AtomicU8,
-    /// Set when a call failed after its response began.
-    failed: AtomicBool,
-    /// The last response's version has no framing that shows a missing end.
-    http_10: AtomicBool,
-    /// The status of the last response head that was written.
-    status: AtomicU16,
-    /// The head did not arrive in time.
-    timed_out: AtomicBool,
-}
+/// How often a call's client is looked after while hyper cannot see it leave, because bytes that
+/// it sent before lie unread.
+const LOOK: Duration = Duration::from_millis(500);
 
-const IDLE: u8 = 0;
-const HEAD: u8 = 1;
-const CALL: u8 = 2;
+/// The text of the answer to a head that came too slowly.
+pub(crate) const LATE_HEAD: &str = "the request head took longer than read_timeout allows";
 
-impl Phase {
-    /// A request head is complete.
-    pub fn begin_call(&self, version: http::Version) {
-        self.http_10.store(version == http::Version::HTTP_10, Ordering::Relaxed);
-        self.now.store(CALL, Ordering::Relaxed);
-    }
-
-    /// Its response is, too.
-    pub fn end_call(&self) {
-        self.now.store(IDLE, Ordering::Relaxed);
-    }
-
-    /// The response broke off. An HTTP/1.0 client only notices when the connection is reset.
-    pub fn fail(&self) {
-        self.failed.store(true, Ordering::Relaxed);
-    }
-
-    /// Part of a request head has arrived: no call yet, and nothing else to finish.
-    #[must_use]
-    pub fn is_reading_head(&self) -> bool {
-        self.now.load(Ordering::Relaxed) == HEAD
-    }
-
-    /// The status of the last response that was written, hyper's own answers included.
-    #[must_use]
-    pub fn last_status(&self) -> Option<u16> {
-        Some(self.status.load(Ordering::Relaxed)).filter(|status| *status != 0)
-    }
-
-    /// Whether the last request head was too slow, and has been answered with 408.
-    #[must_use]
-    pub fn timed_out(&self) -> bool {
-        self.timed_out.load(Ordering::Relaxed)
-    }
-}
+/// The text of the answer to a client that speaks HTTP/2 at once.
+pub(crate) const HTTP_1_ONLY: &str = "this server speaks HTTP/1.1";
 
 /// A socket with its time-outs.
 #[derive(Debug)]
@@ -91,64 +54,129 @@ pub struct Connection {
     phase: Arc<Phase>,
     read: Timer,
     /// The phase that the read timer counts for.
-    read_phase: u8,
+    read_phase: Now,
     write: Timer,
+    /// What the client had not taken when `write` started, in bytes.
+    unsent: usize,
+    look: Timer,
+    linger: Option<Linger>,
 }
 
 impl Connection {
     /// A connection that was just accepted.
     #[must_use]
     pub fn new(stream: TcpStream, timeouts: Timeouts, phase: Arc<Phase>) -> Self {
-        let (read, write) = (Timer::default(), Timer::default());
-        Self { stream, timeouts, phase, read, read_phase: CALL, write }
+        Self {
+            stream,
+            timeouts,
+            phase,
+            read: Timer::default(),
+            read_phase: Now::Call,
+            write: Timer::default(),
+            unsent: 0,
+            look: Timer::default(),
+            linger: None,
+        }
     }
 
     /// Nothing has arrived: is it too late for it?
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let phase = self.phase.now.load(Ordering::Relaxed);
-        if phase != self.read_phase {
+        let now = self.phase.now();
+        if now != self.read_phase {
             self.read.stop();
-            self.read_phase = phase;
+            self.read_phase = now;
         }
-        let allowed = match phase {
-            IDLE => self.timeouts.idle,
-            HEAD => self.timeouts.head,
-            _ => None,
+        let allowed = match now {
+            Now::New | Now::Head => self.timeouts.head,
+            Now::Idle => self.timeouts.idle,
+            Now::Call | Now::Flush | Now::Tunnel => None,
         };
         let Some(allowed) = allowed else { return Poll::Pending };
-        if self.read.poll(allowed, cx).is_pending() {
-            return Poll::Pending;
-        }
-        if phase == IDLE {
+        ready!(self.read.poll(allowed, cx));
+        if now != Now::Head {
             // To hyper this is a client that closed an idle connection.
             return Poll::Ready(Ok(()));
         }
-        self.phase.timed_out.store(true, Ordering::Relaxed);
-        // hyper has no answer for a head that never came; nothing else is being written now.
-        let _ = self.stream.try_write(
-            b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain; charset=utf-8\r\n\
-              Content-Length: 53\r\nConnection: close\r\n\r\n\
-              the request head took longer than read_timeout allows",
-        );
+        self.refuse(408, "Request Timeout", LATE_HEAD);
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// The client takes nothing: has it been like that for too long?
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Some(allowed) = self.timeouts.write else { return Poll::Pending };
-        self.write.poll(allowed, cx).map(|()| {
-            self.phase.fail();
-            Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no bytes"))
-        })
+    /// Answers what hyper has no answer for; nothing else is being written now.
+    fn refuse(&self, status: u16, reason: &str, text: &str) {
+        self.phase.refuse(status);
+        let length = text.len();
+        let answer = format!(
+            "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+        );
+        let _ = self.stream.try_write(answer.as_bytes());
     }
 
+    /// The client takes nothing: has it been like that for too long, or the call?
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let deadline = self.phase.deadline();
+        let left = deadline.map(|deadline| deadline.remaining());
+        let Some(allowed) = [self.timeouts.write, left].into_iter().flatten().min() else {
+            return Poll::Pending;
+        };
+        let late = deadline.filter(|deadline| deadline.remaining().is_zero());
+        loop {
+            if !self.write.running {
+                self.unsent = unsent(&self.stream).unwrap_or_default();
+            }
+            ready!(self.write.poll(allowed, cx));
+            // A socket that cannot be written to may be taken from all the same: there is room
+            // only once a third of a buffer of megabytes is free.
+            if late.is_some() || unsent(&self.stream).is_ok_and(|now| now >= self.unsent) {
+                break;
+            }
+            self.write.stop();
+        }
+        let why = match late {
+            Some(deadline) => {
+                let allowed = deadline.allowed();
+                format!("the call took longer than {allowed:?}; the client took no bytes")
+            }
+            None => format!("the client took no byte for {allowed:?} (write_timeout)"),
+        };
+        self.phase.cut(why.clone());
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
+    }
+
+    /// hyper notices a client that leaves only once it has read everything before. This looks past
+    /// that.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.phase.now() != Now::Call {
+            return Poll::Pending;
+        }
+        while self.look.poll(LOOK, cx).is_ready() {
+            self.look.stop();
+            if has_left(&self.stream) {
+                return Poll::Ready(io::ErrorKind::ConnectionReset.into());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// What hyper answers by itself, to what was no request.
     fn note_status(&self, bytes: &[u8]) {
+        if !matches!(self.phase.now(), Now::New | Now::Idle | Now::Head) {
+            return;
+        }
         if let Some(digits) = bytes.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3))
             && let Some(status) = std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok())
         {
-            self.phase.status.store(status, Ordering::Relaxed);
+            self.phase.refuse(status);
         }
     }
+}
+
+/// Whether the client has closed its side or broken the connection (poll(2)), whatever it sent
+/// before.
+fn has_left(stream: &TcpStream) -> bool {
+    let mut fds = [PollFd::new(stream, PollFlags::RDHUP)];
+    let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    rustix::event::poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
 impl AsyncRead for Connection {
@@ -157,13 +185,20 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        /// How a client begins that takes this for an HTTP/2 server (RFC 9113 section 3.4).
+        const HTTP_2: &[u8] = b"PRI * HTTP/2.0\r\n";
+
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         match &result {
             Poll::Pending => self.poll_late(cx),
             Poll::Ready(Ok(())) if buffer.filled().len() > before => {
-                if self.phase.now.load(Ordering::Relaxed) == IDLE {
-                    self.phase.now.store(HEAD, Ordering::Relaxed);
+                if matches!(self.phase.now(), Now::New | Now::Idle) {
+                    self.phase.set(Now::Head);
+                    if buffer.filled()[before..].starts_with(HTTP_2) {
+                        self.refuse(505, "HTTP Version Not Supported", HTTP_1_ONLY);
+                        return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+                    }
                 }
                 result
             }
@@ -207,27 +242,40 @@ impl AsyncWrite for Connection {
         true
     }
 
+    /// hyper asks for it whenever it has nothing left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.phase.flushed();
+        if let Poll::Ready(left) = self.poll_left(cx) {
+            return Poll::Ready(Err(left));
+        }
         // hyper does not read again after a call on whose socket it waited meanwhile, so the idle
         // time starts here; when it is over, the wake-up makes hyper look, and it finds the end.
-        if self.phase.now.load(Ordering::Relaxed) == IDLE && self.poll_late(cx).is_ready() {
+        if self.phase.now() == Now::Idle && self.poll_late(cx).is_ready() {
             self.read.stop();
         }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        this.phase.flushed();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+            if !this.phase.has_unread() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        this.linger.get_or_insert_default().poll(&mut this.stream, cx).map(Ok)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let phase = &self.phase;
-        if phase.failed.load(Ordering::Relaxed) && phase.http_10.load(Ordering::Relaxed) {
+        if self.phase.needs_reset() {
             let at_once = Some(Duration::ZERO);
             let _ = rustix::net::sockopt::set_socket_linger(&self.stream, at_once);
         }
+        self.phase.close();
     }
 }
 

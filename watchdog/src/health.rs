@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use modes::{Body, Context, Mode};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
 
 use crate::{
     limit::Limiter,
@@ -30,13 +33,14 @@ pub struct Config {
 pub struct Health {
     config: Config,
     accepting: watch::Sender<bool>,
+    probing: Mutex<()>,
 }
 
 impl Health {
     /// Not accepting yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, accepting: watch::Sender::new(false) }
+        Self { config, accepting: watch::Sender::new(false), probing: Mutex::new(()) }
     }
 
     /// Says whether calls are welcome.
@@ -83,8 +87,13 @@ impl Health {
         }
         let Some(path) = &self.config.ready_path else { return respond::bare(StatusCode::OK) };
         let mut accepting = self.accepting.subscribe();
+        let asking = async {
+            // Probes pass the limiter, so that only one at a time may cost a call.
+            let _turn = self.probing.lock().await;
+            ask(path, headers, mode, context, self.config.style).await
+        };
         let status = tokio::select! {
-            answered = timeout(self.config.ready_limit, ask(path, headers, mode, context, self.config.style)) => {
+            answered = timeout(self.config.ready_limit, asking) => {
                 answered.unwrap_or_else(|_| {
                     let limit = self.config.ready_limit;
                     tracing::warn!("ready_path {path}: no complete answer within {limit:?}");

@@ -4,7 +4,7 @@
 //! [`config`] (the settings, dealt out to the parts) ▶ [`server`] (bind, accept, stop) ▶
 //! [`connection`] (time-outs of one socket) ▶ [`router`] (the route table) ▶ [`auth`], [`limit`],
 //! [`health`] ▶ `modes` ▶ [`respond`] (the only place where an error becomes a status) ▶
-//! [`account`] (one log line and one count a call).
+//! [`account`] (one log line and one count a call), which shares [`phase`] with the connection.
 
 pub mod account;
 pub mod auth;
@@ -19,6 +19,7 @@ pub mod limit;
 mod lock;
 pub mod log;
 pub mod metrics;
+pub mod phase;
 pub mod respond;
 pub mod router;
 pub mod server;

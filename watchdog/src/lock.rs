@@ -8,6 +8,8 @@ use std::{
     path::PathBuf,
 };
 
+use rustix::fs::OFlags;
+
 /// Removes the file when dropped.
 #[derive(Debug)]
 pub(crate) struct LockFile {
@@ -21,7 +23,19 @@ impl LockFile {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
         }
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o660).open(&path)?;
+        // The directory may be everybody's: nothing that others put there is followed, emptied or
+        // waited for.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o660)
+            .custom_flags(flags.bits().cast_signed())
+            .open(&path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is there and no regular file"));
+        }
         Ok(Self { path })
     }
 }

@@ -9,10 +9,10 @@ use modes::{Body, Context, Deadline, Mode, classic::DURATION_HEADER};
 use crate::{
     account::{Entry, Ledger, Sent},
     auth::Authenticator,
-    connection::Phase,
     duration,
     health::Health,
     limit::Limiter,
+    phase::Phase,
     respond::{self, Style},
 };
 
@@ -63,7 +63,7 @@ impl Router {
         }
         match request.uri().path() {
             "/_/health" => {
-                phase.end_call();
+                phase.end_call(None);
                 return Sent::probe(self.health.health(request.method()));
             }
             "/_/ready" => {
@@ -72,7 +72,7 @@ impl Router {
                 let (health, method) = (&self.health, &head.method);
                 let ready =
                     health.ready(method, head.headers, &self.mode, &self.limiter, context).await;
-                phase.end_call();
+                phase.end_call(None);
                 return Sent::probe(ready);
             }
             _ => {}
@@ -104,7 +104,8 @@ impl Router {
         }
         let context = self.context(&request, peer);
         let read_timeout = self.config.read_timeout;
-        let request = request.map(|body| Body::received(body, read_timeout));
+        let unread = entry.unread();
+        let request = request.map(|body| Body::received(body, read_timeout, Some(unread)));
         let calling = self.mode.call(request, context);
         let answered = match self.config.head_timeout {
             None => calling.await,
@@ -179,9 +180,15 @@ fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
     }
     // RFC 9110 section 10.1.1.
     let known = |v: &HeaderValue| v.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if headers.get(header::EXPECT).is_some_and(|value| !known(value)) {
+    if !headers.get_all(header::EXPECT).iter().all(known) {
         let why = "the only expectation that can be met is 100-continue";
         return Some(respond::refused(StatusCode::EXPECTATION_FAILED, why));
+    }
+    // RFC 9112 section 6.1. hyper undoes the last coding; what lies below it would lose its name.
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if !codings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        let why = "the only transfer coding that is understood is chunked";
+        return Some(respond::refused(StatusCode::NOT_IMPLEMENTED, why));
     }
     if request.method() == Method::CONNECT {
         return Some(respond::refused(StatusCode::NOT_FOUND, "a function is not a proxy"));

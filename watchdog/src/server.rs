@@ -16,12 +16,13 @@ use crate::{
     account::{Ledger, Sent},
     auth::{self, Authenticator},
     config::Config,
-    connection::{Connection, Phase, Timeouts},
+    connection::{self, Connection, Timeouts},
     health::Health,
     limit::Limiter,
     lock::LockFile,
     log::{Call, Log},
     metrics::{self, Metrics},
+    phase::Phase,
     respond,
     router::Router,
     signal::Stop,
@@ -138,8 +139,8 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
             () = stop.insisted() => doors.cut.cancel(),
         }
     }
-    accepting.abort();
     doors.closing.cancel();
+    let _ = accepting.await;
     let open = router.ledger.open();
     if open > 0 {
         tracing::info!("No new connections allowed, draining: {open} requests");
@@ -165,6 +166,9 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
 
 /// How long answers (502) have to leave once the function is dead.
 const DEATH_DRAIN: Duration = Duration::from_secs(2);
+
+/// How long a request that had begun when the doors closed may take to be complete.
+const LAST_MOMENT: Duration = Duration::from_millis(50);
 
 /// What every connection listens to, and is counted by.
 #[derive(Clone, Debug, Default)]
@@ -195,10 +199,16 @@ fn bind(port: u16, variable: &'static str) -> Result<TcpListener, Error> {
     .map_err(|source| Error::Bind { port, variable, source })
 }
 
+/// Until the doors close; whoever has been let in by the kernel before is still served.
 async fn accept(listener: TcpListener, router: Arc<Router>, timeouts: Timeouts, doors: Doors) {
     let mut pause = Duration::from_millis(5);
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            () = doors.closing.cancelled() => return,
+        };
+        match accepted {
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
                 let _ = stream.set_nodelay(true);
@@ -241,39 +251,47 @@ async fn serve(
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = doors.closing.cancelled() => {
-            if phase.is_reading_head() {
-                return;
-            }
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                result = connection.as_mut() => result,
-                () = doors.cut.cancelled() => return,
+            // A request may have been on its way when the doors closed.
+            let last = timeout(LAST_MOMENT, connection.as_mut());
+            match if phase.is_reading_head() { last.await.ok() } else { None } {
+                Some(result) => result,
+                None if phase.is_reading_head() => return,
+                None => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        result = connection.as_mut() => result,
+                        () = doors.cut.cancelled() => {
+                            phase.cut("the watchdog stopped before it was complete");
+                            return;
+                        }
+                    }
+                }
             }
         }
     };
-    if let Err(error) = result {
-        unreadable(&router, &phase, &error);
-    }
+    unreadable(&router, &phase, result.err().as_ref());
 }
 
 /// The line and the count of a request that never became a call: what hyper or the connection
 /// answered by itself.
-fn unreadable(router: &Router, phase: &Phase, error: &hyper::Error) {
-    let (status, why) = if phase.timed_out() {
-        (Some(408), "the request head did not arrive within read_timeout".to_owned())
-    } else if error.is_parse() || error.is_parse_too_large() {
-        (phase.last_status(), error.to_string())
-    } else {
-        return;
+fn unreadable(router: &Router, phase: &Phase, error: Option<&hyper::Error>) {
+    let text = error.map_or_else(String::new, ToString::to_string);
+    let (status, bytes, why) = match (phase.refusal(), error) {
+        (Some(408), _) => (408, connection::LATE_HEAD.len(), connection::LATE_HEAD.to_owned()),
+        (Some(505), _) => (505, connection::HTTP_1_ONLY.len(), connection::HTTP_1_ONLY.to_owned()),
+        (Some(status), _) => (status, 0, text),
+        // hyper's answer followed a response in one write.
+        (None, Some(error)) if error.is_parse_too_large() => (431, 0, text),
+        (None, Some(error)) if error.is_parse() => (400, 0, text),
+        (None, _) => return,
     };
-    let Some(status) = status else { return };
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     router.ledger.metrics.record(code, metrics::MethodLabel::Unknown, Duration::ZERO);
     router.ledger.log.call(&Call {
         method: "-",
         target: "-",
         status,
-        bytes: 0,
+        bytes: bytes as u64,
         took: Duration::ZERO,
         call_id: None,
         error: Some(&why),
@@ -299,7 +317,7 @@ async fn serve_metrics(listener: TcpListener, router: Arc<Router>) {
             let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
                 phase.begin_call(request.version());
                 let response = scrape(&router, request.uri().path());
-                phase.end_call();
+                phase.end_call(None);
                 async move { Ok::<_, Infallible>(response) }
             });
             let served =

@@ -286,7 +286,7 @@ impl Settings {
                 .then_some(octet_stream),
             cgi_headers: true,
             marshal_request: false,
-            combine_output: mode == Mode::Classic,
+            combine_output: mode != Mode::Serializing,
             write_debug: false,
             debug_headers: false,
             spool_memory: 1 << 20,

@@ -54,14 +54,21 @@ impl Call<'_> {
         let Self { method, target, status, bytes, took, .. } = self;
         clock::text(line);
         // Writing to a string cannot fail.
-        let _ = write!(line, " {method} {target} - {status} - ContentLength: ");
+        line.push(' ');
+        push_printable(line, method);
+        line.push(' ');
+        push_printable(line, target);
+        let _ = write!(line, " - {status} - ContentLength: ");
         human_size(*bytes, line);
         let _ = write!(line, " ({:.4}s)", took.as_secs_f64());
         if call_id {
-            let _ = write!(line, " [{}]", self.call_id.unwrap_or("none"));
+            line.push_str(" [");
+            push_printable(line, self.call_id.unwrap_or("none"));
+            line.push(']');
         }
         if let Some(error) = self.error {
-            let _ = write!(line, ": {error}");
+            line.push_str(": ");
+            push_printable(line, error);
         }
     }
 
@@ -80,6 +87,17 @@ impl Call<'_> {
         };
         // Strings and numbers have no JSON form that could fail.
         line.push_str(&serde_json::to_string(&object).unwrap_or_default());
+    }
+}
+
+/// Escapes what a terminal or a reader of lines would take for a command: the client chose it.
+fn push_printable(line: &mut String, text: &str) {
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
     }
 }
 
@@ -145,6 +163,14 @@ mod tests {
             human_size(bytes, &mut line);
             assert_eq!(line, text);
         }
+    }
+
+    #[test]
+    fn nothing_in_a_line_can_steer_a_terminal_or_end_it() {
+        let mut line = String::new();
+        push_printable(&mut line, "/caf\u{e9}\u{9b}31m\u{1b}[2J\r\nGET\u{2028}\u{7f}\t");
+        let expected = r"/caf\u{e9}\u{9b}31m\u{1b}[2J\r\nGET\u{2028}\u{7f}\t";
+        assert_eq!(line, expected.replace(r"\u{e9}", "\u{e9}"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(super) const LOGS: Group = Group {
         Variable {
             names: &["log_buffer_size"],
             modes: RUNS,
-            help: "bytes of the longest line logged in one piece; negative = no limit",
+            help: "bytes of the longest line logged in one piece; negative = 16 MiB",
             default: "65536",
             accepts: "a whole number other than 0",
             set: |s, v| store(&mut s.log_buffer_size, parsers::line_limit(v)),
