@@ -221,11 +221,10 @@ impl Process {
         }
     }
 
-    /// Reaps a process that has [`exited`](Self::exited), without touching what is left of its
-    /// group.
-    pub fn release(mut self) {
-        self.reaped = true;
-        let _ = rustix::process::waitpid(Some(self.leader), WaitOptions::NOHANG);
+    /// Whether its group has living members besides itself.
+    #[must_use]
+    pub fn leads_others(&self) -> bool {
+        group::has_other_members(self.leader)
     }
 
     fn poll_exited(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

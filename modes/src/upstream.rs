@@ -14,6 +14,7 @@ use tokio::{
 
 use crate::{
     body::Body,
+    deadline::Deadline,
     error::Error,
     logs::Log,
     process::Launcher,
@@ -60,6 +61,7 @@ pub struct Upstream {
     proxy: Arc<Proxy>,
     state: watch::Receiver<State>,
     stop: Arc<Notify>,
+    doubt: Arc<Notify>,
     buffer_requests: Option<spool::Config>,
     patience: Duration,
 }
@@ -73,7 +75,7 @@ impl Upstream {
         let proxy = Arc::new(Proxy::new(config.target, &config.base));
         let child = supervise::Child::start(&config.launcher, &config.log)?;
         let (tell, state) = watch::channel(State::Starting);
-        let stop = Arc::new(Notify::new());
+        let (stop, doubt) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         tokio::spawn(supervise::run(
             child,
             supervise::Duty {
@@ -82,11 +84,12 @@ impl Upstream {
                 restart: config.restart,
                 proxy: Arc::clone(&proxy),
                 stop: Arc::clone(&stop),
+                doubt: Arc::clone(&doubt),
                 tell,
             },
         ));
         let (buffer_requests, patience) = (config.buffer_requests, config.patience);
-        Ok(Self { proxy, state, stop, buffer_requests, patience })
+        Ok(Self { proxy, state, stop, doubt, buffer_requests, patience })
     }
 
     /// Whether the child listens.
@@ -105,13 +108,17 @@ impl Upstream {
         context: Context,
     ) -> Result<Response<Body>, Error> {
         if !self.is_ready() {
-            crate::deadline::Deadline::bound(context.deadline, self.ready()).await?;
+            Deadline::bound(context.deadline, self.ready()).await?;
         }
         let request = match &self.buffer_requests {
-            Some(spool) => measured(request, spool).await?,
+            Some(spool) => Deadline::bound(context.deadline, measured(request, spool)).await?,
             None => request,
         };
-        self.proxy.call(request, context).await
+        let answered = self.proxy.call(request, context).await;
+        if matches!(answered, Err(Error::Upstream { .. })) {
+            self.doubt.notify_one();
+        }
+        answered
     }
 
     async fn ready(&self) -> Result<(), Error> {

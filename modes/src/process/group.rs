@@ -81,8 +81,8 @@ async fn drain(pipe: Arc<pipe::Receiver>) {
 
 /// Whether a live process besides the leader is in its group. The kernel has no call for it (a
 /// zombie leader still counts for kill(2)), so this reads `/proc`; where there is none, nobody is
-/// given more time. Only ever asked about groups that are being ended.
-fn has_other_members(leader: Pid) -> bool {
+/// given more time.
+pub(super) fn has_other_members(leader: Pid) -> bool {
     let Ok(entries) = fs::read_dir("/proc") else { return false };
     entries.flatten().any(|entry| {
         let name = entry.file_name();

@@ -55,6 +55,8 @@ pub(super) struct Duty {
     pub(super) restart: bool,
     pub(super) proxy: Arc<Proxy>,
     pub(super) stop: Arc<Notify>,
+    /// A call found the function unreachable, or was cut off.
+    pub(super) doubt: Arc<Notify>,
     pub(super) tell: watch::Sender<State>,
 }
 
@@ -101,31 +103,37 @@ pub(super) async fn run(child: Child, duty: Duty) {
 
 /// One child from its start to its end.
 async fn live(mut child: Child, duty: &Duty) -> End {
-    let exit = {
-        let announce = announce(duty);
-        let mut announce = std::pin::pin!(announce);
-        let mut announced = false;
-        loop {
-            tokio::select! {
-                exit = child.process.exited() => break exit,
-                () = duty.stop.notified() => {
-                    child.process.end().await;
-                    return End::Stopped;
-                }
-                () = &mut announce, if !announced => announced = true,
+    let exit = loop {
+        let ready = *duty.tell.borrow() == State::Ready;
+        tokio::select! {
+            exit = child.process.exited() => break exit,
+            () = duty.stop.notified() => {
+                child.process.end().await;
+                return End::Stopped;
+            }
+            () = listens(duty, PROBE.0), if !ready => {
+                duty.tell.send_replace(State::Ready);
+            }
+            // A call found nobody, so that the next ones had better wait.
+            () = duty.doubt.notified(), if ready => {
+                duty.tell.send_replace(State::Starting);
             }
         }
     };
+    // What becomes of it is not known yet: calls wait.
+    duty.tell.send_replace(State::Starting);
     // A function that puts itself into the background leaves with status 0 and goes on serving.
-    if matches!(exit, Ok(Exit::Status(0))) && takes_over(duty).await {
-        child.process.release();
-        tracing::warn!(
-            "the function's process left with status 0, but {} is still served: it runs on as a \
-             daemon that the watchdog can neither stop nor restart (keep it in the foreground)",
-            duty.proxy.authority()
-        );
-        duty.tell.send_replace(State::Ready);
-        return daemon(duty).await;
+    if matches!(exit, Ok(Exit::Status(0))) {
+        let taken = tokio::select! {
+            taken = timeout(DAEMON_START, listens(duty, PROBE.1)) => taken.is_ok(),
+            () = duty.stop.notified() => {
+                child.process.end().await;
+                return End::Stopped;
+            }
+        };
+        if taken {
+            return daemon(child.process, duty).await;
+        }
     }
     match child.process.wait().await {
         Ok(exit) => End::Died(format!("ended: {exit}")),
@@ -133,36 +141,41 @@ async fn live(mut child: Child, duty: &Duty) -> End {
     }
 }
 
-/// Says so once the child accepts connections.
-async fn announce(duty: &Duty) {
-    let mut pause = PROBE.0;
+/// Done once the function accepts connections; the first look but one comes after `pause`.
+async fn listens(duty: &Duty, mut pause: Duration) {
     while !duty.proxy.accepts().await {
         sleep(pause).await;
         pause = (pause * 2).min(PROBE.1);
     }
+}
+
+/// The function serves on, but the process that we started has left. A daemon's end can only be
+/// seen from outside.
+async fn daemon(process: Process, duty: &Duty) -> End {
     duty.tell.send_replace(State::Ready);
-}
-
-/// Whether a daemon is there, which may need a moment between the end of its parent and its
-/// listening.
-async fn takes_over(duty: &Duty) -> bool {
-    timeout(DAEMON_START, async {
-        while !duty.proxy.accepts().await {
-            sleep(PROBE.1).await;
-        }
-    })
-    .await
-    .is_ok()
-}
-
-/// A daemon's end can only be seen from outside.
-async fn daemon(duty: &Duty) -> End {
+    let authority = duty.proxy.authority();
+    // The number of the group is ours as long as its leader is not reaped.
+    let group = process.leads_others().then_some(process);
+    let control = if group.is_some() { "stop but not watch" } else { "neither stop nor watch" };
+    tracing::warn!(
+        "the function's process left with status 0, but {authority} is still served: it runs on \
+         as a daemon that the watchdog can {control} (keep it in the foreground)"
+    );
     loop {
         tokio::select! {
             () = sleep(DAEMON_PROBE) => {}
-            () = duty.stop.notified() => return End::Stopped,
+            () = duty.doubt.notified() => {}
+            () = duty.stop.notified() => {
+                if let Some(process) = group {
+                    process.end().await;
+                }
+                return End::Stopped;
+            }
         }
         if !duty.proxy.accepts().await {
+            if let Some(mut process) = group {
+                let _ = process.wait().await;
+            }
             return End::Died("does not accept connections any more".to_owned());
         }
     }

@@ -193,6 +193,53 @@ fn end_of_a_background_function_is_noticed() {
     assert!(!dog.lock_file().exists());
 }
 
+#[test]
+fn background_function_of_the_same_group_ends_with_the_watchdog() {
+    let mut dog = http_sh("$UPSTREAM >/dev/null 2>&1 & exit 0").start();
+    await_ready(&dog);
+    assert_eq!(dog.get("/").status(), 200);
+    dog.terminate();
+    assert_eq!(dog.wait_exit().code(), Some(0));
+    eventually(DEADLINE, "the end of the function", || dog.started_processes().is_empty());
+}
+
+/// Readiness is what the next call would find.
+#[test]
+fn function_that_stops_listening_is_unready_until_it_listens_again() {
+    let dog = http().env("write_timeout", "1s").start();
+    await_ready(&dog);
+    let play = Play::new([Step::Body, Step::Unlisten, Step::Reply, Step::Close]);
+    assert_eq!(dog.call(&play.post("x")).status(), 200);
+    assert_eq!(dog.get("/").status(), 502);
+    eventually(DEADLINE, "the function to be unready", || dog.get("/_/ready").status() == 503);
+    // A call waits for it now, within its time.
+    let start = Instant::now();
+    assert_eq!(dog.get("/").status(), 502);
+    assert!(start.elapsed() >= Duration::from_millis(800), "it did not wait");
+    assert_eq!(dog.get("/_/health").status(), 200);
+}
+
+#[test]
+fn calls_wait_while_a_function_that_left_with_0_is_started_again() {
+    let dog = http().env("upstream_restart", "true").start();
+    await_ready(&dog);
+    let response = dog.call(&Play::new([Step::Body, Step::Exit(0)]).post("x"));
+    assert_eq!(response.status(), 502);
+    assert_eq!(dog.get("/after").status(), 200, "{}", dog.log());
+}
+
+#[test]
+fn stop_does_not_wait_for_what_becomes_of_a_function_that_left_with_0() {
+    let mut dog = http().env("upstream_restart", "true").start();
+    await_ready(&dog);
+    let response = dog.call(&Play::new([Step::Body, Step::Exit(0)]).post("x"));
+    assert_eq!(response.status(), 502);
+    eventually(DEADLINE, "the function to be unready", || dog.get("/_/ready").status() == 503);
+    dog.terminate();
+    assert_eq!(dog.wait_exit().code(), Some(0));
+    assert!(!dog.log().contains("starting it again"), "{}", dog.log());
+}
+
 /// of-watchdog #101: the function got its signal first, and the calls in flight were lost.
 #[test]
 fn stop_finishes_the_call_then_signals_the_function() {
