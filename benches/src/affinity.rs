@@ -40,3 +40,10 @@ pub fn pin(cpu: usize) -> Result<()> {
 pub fn cpus() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
+
+/// The first CPU that the calling thread may use.
+pub fn first() -> Result<usize> {
+    let allowed = sched_getaffinity(None)?;
+    let first = (0..CpuSet::MAX_CPU).find(|cpu| allowed.is_set(*cpu));
+    first.ok_or_else(|| "the kernel names no CPU that may be used".into())
+}

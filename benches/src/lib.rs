@@ -20,12 +20,14 @@
 
 pub mod affinity;
 pub mod client;
+pub mod gates;
 pub mod load;
 pub mod namespace;
 pub mod pattern;
 pub mod procfs;
 pub mod serve;
 pub mod server;
+pub mod soak;
 pub mod statistic;
 
 /// What went wrong, for whoever started the program: names the thing and what to do.

@@ -4,7 +4,7 @@
 //! contender, once) ▶ [`result`] ▶ `report` (Markdown, JSON), on a `machine`.
 
 mod contenders;
-mod fixture;
+pub(crate) mod fixture;
 mod footprint;
 mod machine;
 pub mod metric;
@@ -54,7 +54,7 @@ fn run_scenario(
     say: &dyn Fn(&str),
 ) -> Outcome {
     let mut outcome = Outcome::new(scenario);
-    let fixture = match fixture::Fixture::make(scenario, setting) {
+    let fixture = match fixture::Fixture::make(scenario.task, setting.folder) {
         Ok(fixture) => fixture,
         Err(error) => {
             outcome.skipped.push(("everyone".into(), error.to_string()));
@@ -86,7 +86,7 @@ fn write(folder: &Path, markdown: &str, json: &serde_json::Value) -> Result<()> 
 }
 
 /// A thousand connections and the servers' share of them need more than the usual 1024.
-fn raise_descriptor_limit() -> Result<()> {
+pub(crate) fn raise_descriptor_limit() -> Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;

@@ -9,6 +9,7 @@ pub mod relay;
 pub mod streaming;
 
 use std::{
+    collections::HashMap,
     io::{self, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::{
@@ -139,12 +140,12 @@ pub enum Side {
 #[derive(Debug)]
 pub struct Watch<'a> {
     epoll: &'a OwnedFd,
-    session: usize,
+    session: u64,
 }
 
 impl Watch<'_> {
     fn data(&self, side: Side) -> EventData {
-        EventData::new_u64(self.session as u64 * 2 + u64::from(side == Side::Other))
+        EventData::new_u64(self.session * 2 + u64::from(side == Side::Other))
     }
 
     /// Watches a descriptor.
@@ -155,6 +156,12 @@ impl Watch<'_> {
     /// Changes what it is watched for.
     pub fn change(&self, side: Side, what: impl AsFd, events: EventFlags) -> io::Result<()> {
         Ok(epoll::modify(self.epoll, what, self.data(side), events)?)
+    }
+
+    /// Stops watching. Closing alone does not: a process that another thread starts just now has a
+    /// copy of the descriptor until it executes its program, and so long its events go on.
+    pub fn remove(&self, what: impl AsFd) -> io::Result<()> {
+        Ok(epoll::delete(self.epoll, what)?)
     }
 }
 
@@ -217,33 +224,38 @@ fn work<S: Session>(
 ) -> io::Result<()> {
     let epoll = epoll::create(CreateFlags::CLOEXEC)?;
     epoll::add(&epoll, waker, EventData::new_u64(ARRIVAL), EventFlags::IN)?;
-    let mut sessions: Vec<Option<S>> = Vec::new();
+    // Numbers are never used again: see `Watch::remove`.
+    let mut sessions: HashMap<u64, S> = HashMap::new();
+    let mut last = 0;
     let mut events = Vec::with_capacity(256);
     loop {
         events.clear();
-        epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None)?;
+        let waited = epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None);
+        match waited {
+            // A tracer was here.
+            Err(rustix::io::Errno::INTR) => continue,
+            waited => waited?,
+        };
         for event in &events {
             let data = event.data.u64();
             if data == ARRIVAL {
                 rustix::io::read(waker, &mut [0; 8])?;
                 for socket in arrivals.try_iter() {
-                    let free = sessions.iter().position(Option::is_none);
-                    let index = free.unwrap_or_else(|| {
-                        sessions.push(None);
-                        sessions.len() - 1
-                    });
-                    let watch = Watch { epoll: &epoll, session: index };
-                    sessions[index] = S::open(socket, &shared, &watch).ok();
+                    last += 1;
+                    let watch = Watch { epoll: &epoll, session: last };
+                    if let Ok(session) = S::open(socket, &shared, &watch) {
+                        sessions.insert(last, session);
+                    }
                 }
                 continue;
             }
-            let index = (data / 2) as usize;
-            let side = if data % 2 == 0 { Side::Client } else { Side::Other };
-            let watch = Watch { epoll: &epoll, session: index };
-            if let Some(session) = &mut sessions[index]
+            let (number, side) =
+                (data / 2, if data.is_multiple_of(2) { Side::Client } else { Side::Other });
+            let watch = Watch { epoll: &epoll, session: number };
+            if let Some(session) = sessions.get_mut(&number)
                 && session.advance(side, &mut shared, &watch).is_err()
             {
-                sessions[index] = None;
+                sessions.remove(&number);
             }
         }
     }

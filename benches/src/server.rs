@@ -47,9 +47,19 @@ pub struct Contender {
     pub path: PathBuf,
     /// Environment on top of what the work needs.
     pub extra: Vec<(String, String)>,
+    /// A command that runs it, such as a tracer with its options.
+    pub through: Vec<String>,
 }
 
 impl Contender {
+    /// A server of the kind that its name says (see [`Kind::of`]).
+    #[must_use]
+    pub fn new(name: &str, path: &Path) -> Self {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+        let (extra, through) = (Vec::new(), Vec::new());
+        Self { name: name.into(), kind: Kind::of(name), path, extra, through }
+    }
+
     /// Starts it; it accepts connections when this returns. `folder` is for what it writes.
     pub fn start(&self, work: &Work, folder: &Path) -> Result<Running> {
         let port = free_port()?;
@@ -70,7 +80,14 @@ impl Contender {
     }
 
     fn command(&self, work: &Work, address: SocketAddr, folder: &Path) -> Result<Command> {
-        let mut command = Command::new(&self.path);
+        let mut command = match self.through.split_first() {
+            Some((tool, options)) => {
+                let mut command = Command::new(tool);
+                command.args(options).arg(&self.path);
+                command
+            }
+            None => Command::new(&self.path),
+        };
         match self.kind {
             Kind::Fwatchdog => {
                 let metrics_port = free_port()?;

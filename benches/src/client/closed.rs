@@ -29,7 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// When a closed loop ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// After this time; responses that are under way then do not count.
+    /// After this time, but not before as many are answered as there are connections; responses
+    /// that are under way then do not count.
     Elapsed(Duration),
     /// When so many are answered.
     Answered(u64),
@@ -133,7 +134,9 @@ impl<'a> Loop<'a> {
 
     fn is_over(&self, start: Instant) -> bool {
         match self.plan.until {
-            Until::Elapsed(time) => start.elapsed() >= time,
+            Until::Elapsed(time) => {
+                start.elapsed() >= time && self.sample.requests() >= self.plan.connections as u64
+            }
             Until::Answered(count) => self.sent >= count && self.open == 0,
         }
     }
@@ -143,7 +146,9 @@ impl<'a> Loop<'a> {
         let now = Instant::now();
         let mut wait = Duration::from_secs(1);
         if let Until::Elapsed(time) = self.plan.until {
-            wait = wait.min((start + time).saturating_duration_since(now));
+            let left = (start + time).saturating_duration_since(now);
+            // Behind the end it waits for an answer.
+            wait = if left.is_zero() { wait } else { wait.min(left) };
         }
         if let Some((at, _)) = self.thinking.front() {
             wait = wait.min(at.saturating_duration_since(now));

@@ -1,6 +1,6 @@
 //! Who takes part.
 
-use std::{path::Path, process::Command};
+use std::process::Command;
 
 use super::{
     fixture::Fixture,
@@ -29,13 +29,14 @@ impl Contenders {
     /// Looks for all that `options` name, and for nginx and haproxy.
     pub(super) fn find(options: &Options) -> Result<Self> {
         let mut missing = Vec::new();
-        let mut all = vec![contender("ours", &options.ours)];
+        let mut all = vec![Contender::new("ours", &options.ours)];
+        all[0].extra.clone_from(&options.environment);
         if !options.ours.is_file() {
             return Err(format!("{}: no such file (--ours)", options.ours.display()).into());
         }
         for (name, path) in &options.peers {
             match in_path(&path.to_string_lossy()) {
-                Some(path) => all.push(contender(name, &path)),
+                Some(path) => all.push(Contender::new(name, &path)),
                 None => {
                     return Err(format!("--peer {name}={}: no such file", path.display()).into());
                 }
@@ -46,7 +47,7 @@ impl Contenders {
                 continue;
             }
             match in_path(name) {
-                Some(path) => all.push(contender(name, &path)),
+                Some(path) => all.push(Contender::new(name, &path)),
                 None => missing.push((name.into(), "not in PATH".into())),
             }
         }
@@ -55,7 +56,7 @@ impl Contenders {
                 missing.push((name.into(), format!("no --peer {name}=PATH was given")));
             }
         }
-        let mut floor = contender("floor", &sibling("floor")?);
+        let mut floor = Contender::new("floor", &sibling("floor")?);
         floor.kind = Kind::Floor;
         all.push(floor);
         all.retain(|contender| !options.without.contains(&contender.name));
@@ -109,9 +110,4 @@ impl Contenders {
         warm.extra.push(("warm_spares".into(), self.spares.to_string()));
         vec![cold, warm]
     }
-}
-
-fn contender(name: &str, path: &Path) -> Contender {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-    Contender { name: name.into(), kind: Kind::of(name), path, extra: Vec::new() }
 }

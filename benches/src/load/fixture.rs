@@ -10,10 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    round::Setting,
-    scenario::{Scenario, Task},
-};
+use super::scenario::Task;
 use crate::{
     Result,
     client::Request,
@@ -26,26 +23,26 @@ use crate::{
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Fixture {
-    pub(super) work: Work,
+pub(crate) struct Fixture {
+    pub(crate) work: Work,
     /// The function over TCP too, for those that are compared over it.
-    pub(super) tcp: Option<Work>,
-    pub(super) request: Request,
-    pub(super) target: String,
-    pub(super) expected: Expected,
+    pub(crate) tcp: Option<Work>,
+    pub(crate) request: Request,
+    pub(crate) target: String,
+    pub(crate) expected: Expected,
     /// Requests a second without spares, once somebody measured it.
-    pub(super) capacity: OnceCell<f64>,
+    pub(crate) capacity: OnceCell<f64>,
     functions: Vec<Child>,
 }
 
 impl Fixture {
-    pub(super) fn make(scenario: &Scenario, setting: &Setting<'_>) -> Result<Self> {
+    pub(crate) fn make(task: Task, folder: &Path) -> Result<Self> {
         let body = &pattern::block()[..1024];
         let echo = |work| Self::new(work, Request::post("/", body), Expected::Exact(body.into()));
         let get = |work, expected| Self::new(work, Request::get("/"), expected);
-        let folder = setting.folder;
-        Ok(match scenario.task {
+        Ok(match task {
             Task::Cat => echo(Work::Classic(vec![program("cat")?])),
+            Task::StreamingCat => echo(Work::Streaming(vec![program("cat")?])),
             Task::StaticCat => echo(Work::Classic(vec![static_busybox()?, "cat".into()])),
             Task::Python => echo(Work::Classic(python(folder)?)),
             Task::StreamingPython => echo(Work::Streaming(python(folder)?)),

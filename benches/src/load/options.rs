@@ -22,6 +22,7 @@ usage: load [OPTION…] [SCENARIO…]        all scenarios without one; a name m
   --pin                  servers on one CPU, client and function on another
   --threads N            threads of the client (1)
   --wrk                  let wrk measure closed loops too, to check our client
+  --env NAME=VALUE       for ours only, any number of times
   --spares N             warm_spares of the scenarios about them (8)
   --output FOLDER        write report.md and report.json there
 ";
@@ -49,6 +50,8 @@ pub struct Options {
     pub wrk: bool,
     /// `warm_spares`.
     pub spares: usize,
+    /// On top of what ours gets anyway.
+    pub environment: Vec<(String, String)>,
     /// Where the report goes.
     pub output: Option<PathBuf>,
     /// As it was given.
@@ -77,6 +80,7 @@ pub fn parse(arguments: &[String]) -> Result<Action> {
         threads: 1,
         wrk: false,
         spares: 8,
+        environment: Vec::new(),
         output: None,
         command: command(arguments),
     };
@@ -89,12 +93,10 @@ pub fn parse(arguments: &[String]) -> Result<Action> {
             "--list" => return Ok(Action::Print(list())),
             "--ours" => options.ours = value()?.into(),
             "--peer" => {
-                let value = value()?;
-                let (name, path) = value
-                    .split_once('=')
-                    .ok_or_else(|| format!("--peer {value}: give it as NAME=PATH"))?;
-                options.peers.push((name.into(), path.into()));
+                let (name, path) = pair(argument, value()?)?;
+                options.peers.push((name, path.into()));
             }
+            "--env" => options.environment.push(pair(argument, value()?)?),
             "--without" => options.without.push(value()?.clone()),
             "--rounds" => options.rounds = number(argument, value()?)?,
             "--seconds" => options.seconds = number(argument, value()?)?,
@@ -120,6 +122,13 @@ pub fn parse(arguments: &[String]) -> Result<Action> {
     Ok(Action::Run(Box::new(options)))
 }
 
+/// `NAME=REST`.
+pub(crate) fn pair(option: &str, value: &str) -> Result<(String, String)> {
+    let (name, rest) =
+        value.split_once('=').ok_or_else(|| format!("{option} {value}: write it as NAME=…"))?;
+    Ok((name.into(), rest.into()))
+}
+
 /// The command line as anyone can repeat it: paths are this machine's own affair.
 fn command(arguments: &[String]) -> String {
     let mut command = "benches/run load".to_owned();
@@ -129,8 +138,11 @@ fn command(arguments: &[String]) -> String {
             rest.next();
             continue;
         }
-        let name = argument.split_once('=').map(|(name, _)| format!(" {name}=PATH"));
-        command += &name.unwrap_or_else(|| format!(" {argument}"));
+        command += &format!(" {argument}");
+        if argument == "--peer" {
+            let name = rest.next().and_then(|peer| Some(peer.split_once('=')?.0));
+            command += &format!(" {}=PATH", name.unwrap_or_default());
+        }
     }
     command
 }
@@ -184,7 +196,7 @@ mod tests {
         for (line, says) in [
             ("--ours /x no-such", "load --list"),
             ("--ours /x --rounds many", "--rounds many"),
-            ("--ours /x --peer nginx", "NAME=PATH"),
+            ("--ours /x --peer nginx", "NAME="),
             ("--ours", "needs a value"),
             ("static-1k", "benches/run load"),
             ("--fast", "load --help"),

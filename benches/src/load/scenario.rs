@@ -17,6 +17,8 @@ pub enum Task {
     Writes(u64),
     /// streaming: `head -c` of so many zero bytes.
     Head(u64),
+    /// streaming: `cat`, 1 KB in and out.
+    StreamingCat,
     /// streaming: lines that say when they were written.
     Stamps,
     /// streaming: the Python program.

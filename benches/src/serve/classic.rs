@@ -71,7 +71,7 @@ impl Session for Calling {
     fn advance(&mut self, side: Side, program: &mut Program, watch: &Watch<'_>) -> io::Result<()> {
         match side {
             Side::Client => self.receive(program, watch),
-            Side::Other => self.collect(program),
+            Side::Other => self.collect(program, watch),
         }
     }
 }
@@ -91,13 +91,14 @@ impl Calling {
         Ok(())
     }
 
-    fn collect(&mut self, program: &mut Program) -> io::Result<()> {
+    fn collect(&mut self, program: &mut Program, watch: &Watch<'_>) -> io::Result<()> {
         let Some((child, pipe)) = &mut self.running else { return Ok(()) };
         let read = rustix::io::read(&*pipe, &mut program.buffer)?;
         if read > 0 {
             self.output.extend_from_slice(&program.buffer[..read]);
             return Ok(());
         }
+        watch.remove(&*pipe)?;
         let status = if child.wait()?.success() { "200 OK" } else { "500 Internal Server Error" };
         let mut answer =
             format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", self.output.len())
@@ -109,6 +110,16 @@ impl Calling {
             rest = &rest[self.socket.write(rest)?..];
         }
         Ok(())
+    }
+}
+
+impl Drop for Calling {
+    /// A client that leaves: its process finds nobody who reads, and is not left a zombie.
+    fn drop(&mut self) {
+        if let Some((mut child, pipe)) = self.running.take() {
+            drop(pipe);
+            let _ = child.wait();
+        }
     }
 }
 
