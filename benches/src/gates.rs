@@ -44,14 +44,22 @@ pub(crate) struct Cost {
     pub(crate) parts: BTreeMap<String, f64>,
 }
 
-/// Measures everything, says each figure, and fails when one is over its limit.
-pub fn run(ours: &Path, limits: &str, say: &dyn Fn(&str)) -> Result<()> {
+/// Measures everything, or `only` these subjects, says each figure, and fails when one is over its
+/// limit.
+pub fn run(ours: &Path, only: &[String], limits: &str, say: &dyn Fn(&str)) -> Result<()> {
     let limits = Limits::parse(limits)?;
     let folder = tempfile::tempdir()?;
     // What is started inherits it.
     pin(crate::affinity::first()?)?;
     let mut over = Vec::new();
+    if let Some(unknown) = only.iter().find(|only| SUBJECTS.iter().all(|(name, _)| name != *only)) {
+        let names: Vec<_> = SUBJECTS.iter().map(|(name, _)| *name).collect();
+        return Err(format!("no subject {unknown}: there are {}", names.join(", ")).into());
+    }
     for (name, task) in SUBJECTS {
+        if !only.is_empty() && !only.iter().any(|only| only == name) {
+            continue;
+        }
         let fixture =
             Fixture::make(*task, folder.path()).map_err(|error| format!("{name}: {error}"))?;
         let subject = Subject { name, ours, fixture: &fixture, folder: folder.path() };

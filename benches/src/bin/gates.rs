@@ -6,16 +6,16 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [option, ours] = &arguments[..] else {
-        eprintln!("usage: gates --ours PATH   (start it as `benches/run gates`)");
+    let [option, ours, subjects @ ..] = &arguments[..] else {
+        eprintln!("usage: gates --ours PATH [SUBJECT…]   (start it as `benches/run gates`)");
         return ExitCode::from(2);
     };
     if option != "--ours" {
-        eprintln!("gates: no option {option}: --ours PATH is all it takes");
+        eprintln!("gates: no option {option}: it takes --ours PATH and names of subjects");
         return ExitCode::from(2);
     }
     let limits = include_str!("../../gates.txt");
-    match benches::gates::run(ours.as_ref(), limits, &|line| println!("{line}")) {
+    match benches::gates::run(ours.as_ref(), subjects, limits, &|line| println!("{line}")) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gates: {error}");

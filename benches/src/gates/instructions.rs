@@ -10,9 +10,18 @@ use crate::{Result, in_path};
 
 /// In thousands.
 pub(super) fn measure(subject: &Subject<'_>) -> Result<Cost> {
-    let many = count(subject, MANY)?;
-    let few = count(subject, FEW)?;
+    let many = least(subject, MANY)?;
+    let few = least(subject, FEW)?;
     Ok(Cost { figure: each(many, few) / 1e3, parts: BTreeMap::new() })
+}
+
+/// Of three runs: where the heap lies decides whether a large zeroed buffer has to be cleared.
+fn least(subject: &Subject<'_>, requests: u32) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..3 {
+        least = least.min(count(subject, requests)?);
+    }
+    Ok(least)
 }
 
 fn count(subject: &Subject<'_>, requests: u32) -> Result<f64> {
