@@ -1,0 +1,25 @@
+//! What a call pays for being counted: the metrics that are touched for each.
+
+use std::{hint::black_box, time::Duration};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{Method, StatusCode};
+use watchdog::metrics::{Metrics, method_label};
+
+fn count(c: &mut Criterion) {
+    let Ok(metrics) = Metrics::new() else { return };
+    c.bench_function("metrics of one call", |b| {
+        b.iter(|| {
+            let in_flight = metrics.begin();
+            metrics.record(
+                black_box(StatusCode::OK),
+                method_label(black_box(&Method::POST)),
+                Duration::from_micros(900),
+            );
+            drop(in_flight);
+        });
+    });
+}
+
+criterion_group!(benches, count);
+criterion_main!(benches);
