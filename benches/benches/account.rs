@@ -4,7 +4,7 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{Method, StatusCode};
-use watchdog::metrics::{Metrics, method_label};
+use watchdog::metrics::Metrics;
 
 fn count(c: &mut Criterion) {
     let Ok(metrics) = Metrics::new() else { return };
@@ -13,7 +13,7 @@ fn count(c: &mut Criterion) {
             let in_flight = metrics.begin();
             metrics.record(
                 black_box(StatusCode::OK),
-                method_label(black_box(&Method::POST)),
+                black_box(&Method::POST).into(),
                 Duration::from_micros(900),
             );
             drop(in_flight);
