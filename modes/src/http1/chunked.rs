@@ -80,14 +80,11 @@ fn size_line(buffer: &mut BytesMut) -> Result<Option<u64>, Broken> {
     }
     // No byte of a line but its end may be a control.
     let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
-    let Some(end) = rest.iter().position(is_control) else {
-        let is_long = buffer.len() > MOST_LINE_BYTES;
-        return if is_long {
-            Err(Broken::Chunk("a chunk's size line is too long"))
-        } else {
-            Ok(None)
-        };
-    };
+    let end = rest.iter().position(is_control);
+    if digits + end.unwrap_or(rest.len()) > MOST_LINE_BYTES {
+        return Err(Broken::Chunk("a chunk's size line is too long"));
+    }
+    let Some(end) = end else { return Ok(None) };
     match rest[end..] {
         [b'\r'] => return Ok(None),
         [b'\r', b'\n', ..] => {}

@@ -117,11 +117,11 @@ impl Upload {
     /// The same request for another connection: when nothing of it has left, or when it may be
     /// sent twice and all of it is still here (RFC 9112 section 9.3.1).
     pub(super) fn again(mut self, is_idempotent: bool) -> Option<Self> {
-        if !self.fresh && !(is_idempotent && self.bodiless) {
-            return None;
+        if self.fresh || (is_idempotent && self.bodiless) {
+            (self.written, self.fresh) = (0, true);
+            return Some(self);
         }
-        (self.written, self.fresh) = (0, true);
-        Some(self)
+        None
     }
 
     fn is_sent(&self) -> bool {
