@@ -11,7 +11,7 @@ use super::{connection::Connection, pool::Pool, upload, upload::Upload};
 use crate::{
     deadline::Deadline,
     error::Error,
-    http1::{Broken, Head},
+    http1::{Broken, Head, MOST_HEAD_BYTES},
 };
 
 /// Interim responses before the final one. A function may send one now and then while it works,
@@ -110,8 +110,11 @@ impl Exchange {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Failure>> {
         loop {
             let buffer = &mut self.connection.buffer;
-            // A head ends with a line, and what was no whole head stays none until one is complete.
-            let is_worth_it = self.looked_at == 0 || buffer[self.looked_at..].contains(&b'\n');
+            // A head ends with a line, so what was no whole head stays none until one is complete,
+            // or the head is too large.
+            let is_worth_it = self.looked_at == 0
+                || buffer.len() > MOST_HEAD_BYTES
+                || buffer[self.looked_at..].contains(&b'\n');
             if is_worth_it && !buffer.is_empty() {
                 self.looked_at = buffer.len();
                 if let Some(head) = self.parse()? {
