@@ -13,6 +13,7 @@ pub mod body;
 pub mod cgi;
 pub mod classic;
 pub mod deadline;
+pub mod decimal;
 pub mod error;
 mod file_body;
 pub mod http1;

@@ -1,10 +1,11 @@
 //! The log: our own lines and the function's, in text or JSON, never blocking whoever writes one.
 
 use std::{
+    cell::Cell,
     fmt::Write as _,
     io::{self, Write},
     sync::Arc,
-    time::SystemTime,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use modes::logs::{Sink, Stream};
@@ -82,7 +83,7 @@ impl Sink for Log {
         match (self.config.prefix, self.config.format) {
             (false, _) => entry.extend_from_slice(line),
             (true, LogFormat::Text) => {
-                entry.extend_from_slice(text_time().as_bytes());
+                push_time(&mut entry);
                 entry.extend_from_slice(format!(" {name}: ").as_bytes());
                 entry.extend_from_slice(line);
             }
@@ -111,6 +112,20 @@ fn text_time() -> String {
     let month = u8::from(month);
     let _ = write!(text, "{year}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02}");
     text
+}
+
+/// Appends [`text_time`], which changes once a second and is wanted with every line.
+fn push_time(line: &mut Vec<u8>) {
+    thread_local! {
+        static LAST: Cell<(u64, [u8; 19])> = const { Cell::new((u64::MAX, [0; 19])) };
+    }
+    let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    if LAST.get().0 != second
+        && let Ok(text) = text_time().as_bytes().try_into()
+    {
+        LAST.set((second, text));
+    }
+    line.extend_from_slice(&LAST.get().1);
 }
 
 /// RFC 3339 with milliseconds.

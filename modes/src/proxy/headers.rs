@@ -1,6 +1,6 @@
 //! Which header fields an intermediary forwards, and which it adds.
 
-use std::{io::Write as _, net::IpAddr};
+use std::net::IpAddr;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
@@ -13,7 +13,7 @@ use http::{
 };
 
 use super::upload::Framing;
-use crate::http1::RequestHead;
+use crate::{decimal, http1::RequestHead};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -89,8 +89,7 @@ pub(super) fn request(head: &Parts, hop: Hop<'_>) -> Vec<u8> {
         out.field(&UPGRADE, protocol.as_bytes());
     }
     if let Some(peer) = hop.peer {
-        // Writing to a vector cannot fail.
-        let _ = write!(chain, "{peer}");
+        decimal::push_address(&mut chain, peer);
         out.field(&X_FORWARDED_FOR, &chain);
     }
     if !has_host && let Some(host) = head.headers.get(HOST) {
@@ -101,7 +100,7 @@ pub(super) fn request(head: &Parts, hop: Hop<'_>) -> Vec<u8> {
     }
     match hop.framing {
         Some(Framing::Length(length)) => {
-            out.field(&CONTENT_LENGTH, length.to_string().as_bytes());
+            out.field(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
         }
         Some(Framing::Chunked) => out.field(&TRANSFER_ENCODING, b"chunked"),
         None => {}

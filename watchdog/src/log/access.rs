@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use modes::decimal;
 use serde_json::json;
 
-use super::{Config, json_time, text_time};
+use super::{Config, json_time, push_time};
 use crate::settings::LogFormat;
 
 /// One finished call.
@@ -36,18 +37,28 @@ impl Call<'_> {
 
     /// of-watchdog's line, and behind it what went wrong.
     fn text(&self, call_id: bool) -> Vec<u8> {
-        let Self { method, target, status, bytes, took, .. } = self;
-        let (time, size, took) = (text_time(), human_size(*bytes), took.as_secs_f64());
-        let mut line =
-            format!("{time} {method} {target} - {status} - ContentLength: {size} ({took:.4}s)");
+        let mut line = Vec::with_capacity(128 + self.target.len());
+        push_time(&mut line);
+        for part in [" ", self.method, " ", self.target, " - "] {
+            line.extend_from_slice(part.as_bytes());
+        }
+        decimal::push(&mut line, self.status.into());
+        line.extend_from_slice(b" - ContentLength: ");
+        push_human_size(&mut line, self.bytes);
+        line.extend_from_slice(b" (");
+        decimal::push_seconds(&mut line, self.took, 4);
+        line.extend_from_slice(b"s)");
         if call_id {
-            line.push_str(&format!(" [{}]", self.call_id.unwrap_or("none")));
+            for part in [" [", self.call_id.unwrap_or("none"), "]"] {
+                line.extend_from_slice(part.as_bytes());
+            }
         }
         if let Some(error) = self.error {
-            line.push_str(&format!(": {error}"));
+            line.extend_from_slice(b": ");
+            line.extend_from_slice(error.as_bytes());
         }
-        line.push('\n');
-        line.into_bytes()
+        line.push(b'\n');
+        line
     }
 
     fn json(&self) -> Vec<u8> {
@@ -74,7 +85,12 @@ impl Call<'_> {
 /// Decimal units and four significant digits, as Go's `units.HumanSize` prints them: `285B`,
 /// `2.159kB`, `5MB`.
 #[expect(clippy::cast_precision_loss, reason = "four digits are printed")]
-fn human_size(bytes: u64) -> String {
+fn push_human_size(line: &mut Vec<u8>, bytes: u64) {
+    if bytes < 1000 {
+        decimal::push(line, bytes);
+        line.push(b'B');
+        return;
+    }
     let (mut size, mut unit) = (bytes as f64, 0);
     let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     while size >= 1000.0 && unit < units.len() - 1 {
@@ -90,8 +106,9 @@ fn human_size(bytes: u64) -> String {
     };
     let digits = format!("{size:.decimals$}");
     let digits = digits.trim_end_matches('0').trim_end_matches('.');
-    let digits = if digits.is_empty() { "0" } else { digits };
-    format!("{digits}{}", units[unit])
+    for part in [digits, units[unit]] {
+        line.extend_from_slice(part.as_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -110,7 +127,9 @@ mod tests {
             (5_000_000, "5MB"),
             (20_971_520, "20.97MB"),
         ] {
-            assert_eq!(human_size(bytes), text);
+            let mut line = Vec::new();
+            push_human_size(&mut line, bytes);
+            assert_eq!(String::from_utf8(line).unwrap(), text);
         }
     }
 

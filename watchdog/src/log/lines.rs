@@ -4,12 +4,16 @@ use std::{
     io::{self, Write},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What may wait to be written. Beyond it lines are dropped and counted, because the alternative
 /// is that a reader of our log who stops reading stops the functions.
 const MOST: usize = 1024 * 1024;
+
+/// Between two writes while lines keep coming: waking the thread and calling the kernel for each of
+/// them would cost more than the lines. A line after a pause is written at once.
+const BATCH: Duration = Duration::from_millis(5);
 
 /// How long the last lines may take at the end.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -75,6 +79,7 @@ impl Shared {
 
     fn write_to(&self, mut output: impl Write) {
         let mut batch = Vec::new();
+        let mut written = None::<Instant>;
         loop {
             let mut queue = self.lock();
             queue.writing = false;
@@ -84,8 +89,13 @@ impl Shared {
             while queue.bytes.is_empty() {
                 queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
-            std::mem::swap(&mut batch, &mut queue.bytes);
             queue.writing = true;
+            if written.is_some_and(|written| written.elapsed() < BATCH) {
+                drop(queue);
+                thread::sleep(BATCH);
+                queue = self.lock();
+            }
+            std::mem::swap(&mut batch, &mut queue.bytes);
             let dropped = std::mem::take(&mut queue.dropped);
             drop(queue);
             if dropped > 0 {
@@ -95,6 +105,7 @@ impl Shared {
             // A closed output has no place to complain to.
             let _ = output.write_all(&batch).and_then(|()| output.flush());
             batch.clear();
+            written = Some(Instant::now());
             // A burst should not stay in memory for ever.
             batch.shrink_to(64 * 1024);
         }
