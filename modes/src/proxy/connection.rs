@@ -16,20 +16,29 @@ use crate::deadline::Alarm;
 const LEAST_READ: usize = 8 * 1024;
 /// What is read at once from a large body, if it is there. More does not fit the caches.
 const MOST_READ: usize = 256 * 1024;
+/// As much room is used up before a large buffer is begun anew.
+const WORTH_READING: usize = 64 * 1024;
+/// Room in a buffer for the beginning of something that was not whole, such as a chunk's size.
+const SLACK: usize = 4 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: Socket,
     /// Read and not taken yet.
     pub(super) buffer: BytesMut,
+    /// The size of the memory that `buffer` is part of.
+    allocated: usize,
     /// What the next read asks for when nobody knows how much will come.
     room: usize,
+    /// The reader of the body has been given a turn to get rid of what it has.
+    has_yielded: bool,
     pub(super) alarm: Alarm,
 }
 
 impl Connection {
     pub(super) fn new(socket: Socket) -> Self {
-        Self { socket, buffer: BytesMut::new(), room: LEAST_READ, alarm: Alarm::default() }
+        let (buffer, alarm) = (BytesMut::new(), Alarm::default());
+        Self { socket, buffer, allocated: 0, room: LEAST_READ, has_yielded: false, alarm }
     }
 
     /// Appends to the buffer what has arrived, and says how much that was: 0 at the end of the
@@ -44,24 +53,45 @@ impl Connection {
             None => self.room,
         };
         let room = room.clamp(LEAST_READ, MOST_READ);
-        if self.buffer.capacity() - self.buffer.len() < room.min(LEAST_READ) {
-            self.buffer.reserve(room);
-            self.room = self.room.max(room);
-        }
+        ready!(self.poll_room(cx, room));
         let spare = self.buffer.capacity() - self.buffer.len();
         let read = ready!(pin!(self.socket.read_buf(&mut self.buffer)).poll(cx))?;
+        self.has_yielded = false;
         if read == spare {
             self.room = (self.room * 2).min(MOST_READ);
         }
         Poll::Ready(Ok(read))
     }
 
-    /// Between two exchanges only a small buffer is kept.
-    pub(super) fn rest(&mut self) {
-        if self.room > LEAST_READ {
-            self.buffer = BytesMut::new();
-            self.room = LEAST_READ;
+    /// Makes room. One piece of memory that stays in the caches carries a large body if its reader
+    /// keeps up; so before another is begun, the reader gets a turn to send what it has.
+    fn poll_room(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<()> {
+        let spare = self.buffer.capacity() - self.buffer.len();
+        if spare >= room.min(WORTH_READING) || self.buffer.try_reclaim(room) {
+            return Poll::Ready(());
         }
+        if room > LEAST_READ && self.is_large() && !std::mem::replace(&mut self.has_yielded, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let size = if room > LEAST_READ { room + SLACK } else { room };
+        self.buffer.reserve(size);
+        self.allocated = size;
+        Poll::Ready(())
+    }
+
+    /// Whether the buffer has grown.
+    pub(super) fn is_large(&self) -> bool {
+        self.allocated > LEAST_READ
+    }
+
+    /// Gives a large buffer back.
+    pub(super) fn shrink(&mut self) {
+        if self.is_large() {
+            self.buffer = BytesMut::new();
+            self.allocated = 0;
+        }
+        self.room = LEAST_READ;
     }
 
     /// The bytes that have been read ahead, then all that comes: for what is not HTTP any more.

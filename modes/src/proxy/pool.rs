@@ -15,6 +15,10 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Beyond this many idle connections the oldest are closed.
 const MOST_IDLE: usize = 256;
 
+/// This many idle connections keep the buffer that a large body needed: taking it from the kernel
+/// and giving it back for each call costs a tenth of sending the body.
+const MOST_LARGE: usize = 4;
+
 /// A cheap handle.
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
@@ -31,6 +35,8 @@ struct Inner {
 struct Stack {
     /// The oldest first.
     connections: Vec<Idle>,
+    /// How many of them have a large buffer.
+    large: usize,
     /// A task looks after them.
     is_swept: bool,
 }
@@ -53,7 +59,7 @@ impl Pool {
     /// A connection that was used before and is still good.
     pub(super) fn take(&self) -> Option<Connection> {
         loop {
-            let Idle { connection, since } = self.inner.lock().connections.pop()?;
+            let Idle { connection, since } = self.inner.lock().pop()?;
             // What lies below the first that is too old is older; the sweep closes it.
             if since.elapsed() > IDLE {
                 return None;
@@ -71,14 +77,18 @@ impl Pool {
 
     /// The exchange on it is complete: it may carry another one.
     pub(super) fn put(&self, mut connection: Connection) {
-        connection.rest();
-        let idle = Idle { connection, since: Instant::now() };
         let mut stack = self.inner.lock();
-        // Closing is for outside of the lock.
-        let _oldest = (stack.connections.len() >= MOST_IDLE).then(|| stack.connections.remove(0));
-        stack.connections.push(idle);
+        if connection.is_large() && stack.large < MOST_LARGE {
+            stack.large += 1;
+        } else {
+            connection.shrink();
+        }
+        let oldest = (stack.connections.len() >= MOST_IDLE).then(|| stack.remove_oldest(1));
+        stack.connections.push(Idle { connection, since: Instant::now() });
         let sweep = !std::mem::replace(&mut stack.is_swept, true);
         drop(stack);
+        // Closing is for outside of the lock.
+        drop(oldest);
         if sweep {
             tokio::spawn(sweep_until_empty(Arc::downgrade(&self.inner)));
         }
@@ -92,7 +102,7 @@ async fn sweep_until_empty(pool: Weak<Inner>) {
         let Some(pool) = pool.upgrade() else { return };
         let mut stack = pool.lock();
         let old = stack.connections.partition_point(|idle| idle.since.elapsed() > IDLE);
-        let closed: Vec<Idle> = stack.connections.drain(..old).collect();
+        let closed = stack.remove_oldest(old);
         stack.is_swept = !stack.connections.is_empty();
         let is_swept = stack.is_swept;
         if !is_swept {
@@ -103,6 +113,20 @@ async fn sweep_until_empty(pool: Weak<Inner>) {
         if !is_swept {
             return;
         }
+    }
+}
+
+impl Stack {
+    fn pop(&mut self) -> Option<Idle> {
+        let idle = self.connections.pop()?;
+        self.large -= usize::from(idle.connection.is_large());
+        Some(idle)
+    }
+
+    fn remove_oldest(&mut self, count: usize) -> Vec<Idle> {
+        let oldest: Vec<Idle> = self.connections.drain(..count).collect();
+        self.large -= oldest.iter().filter(|idle| idle.connection.is_large()).count();
+        oldest
     }
 }
 
