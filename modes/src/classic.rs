@@ -13,6 +13,7 @@ use crate::{
     body::Body,
     cgi,
     deadline::Deadline,
+    decimal,
     error::Error,
     logs::{Log, Stream},
     process::{Environment, Exit, Input, Launcher, Stderr, feed, while_feeding},
@@ -212,6 +213,7 @@ impl Classic {
 
 /// The value of [`DURATION_HEADER`] for a call that began at `started`.
 pub(crate) fn seconds(started: Instant) -> HeaderValue {
-    let text = format!("{:.6}", started.elapsed().as_secs_f64());
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    let mut text = Vec::with_capacity(16);
+    decimal::push_seconds(&mut text, started.elapsed(), 6);
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }

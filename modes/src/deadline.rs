@@ -2,6 +2,7 @@
 
 use std::{
     pin::{Pin, pin},
+    task::Context,
     time::Duration,
 };
 
@@ -53,8 +54,48 @@ impl Deadline {
         Timer { deadline: self, sleep: Box::pin(sleep_until(self.at)) }
     }
 
-    fn passed(self) -> Error {
+    /// What `work` comes to, or `None` when the deadline passes first.
+    pub(crate) async fn limit<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        timeout_at(self.at, work).await.ok()
+    }
+
+    /// Whether it has passed.
+    pub(crate) fn is_over(self) -> bool {
+        Instant::now() >= self.at
+    }
+
+    /// What a call ends with that has gone past it.
+    pub(crate) fn passed(self) -> Error {
         Error::TimedOut(self.allowed)
+    }
+}
+
+/// A timer that lasts longer than a call. Making, and taking out of the runtime's wheel, a timer
+/// for each call would be a notable part of a short one; most deadlines are never met, so this one
+/// stays where an earlier call put it and moves on only when it goes off too early.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Alarm {
+    /// `Some` once the deadline has passed; else the task is woken when it does.
+    pub(crate) fn poll_passed(
+        &mut self,
+        deadline: Deadline,
+        cx: &mut Context<'_>,
+    ) -> Option<Error> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline.at)));
+        if sleep.deadline() > deadline.at {
+            sleep.as_mut().reset(deadline.at);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if deadline.is_over() {
+                return Some(deadline.passed());
+            }
+            sleep.as_mut().reset(deadline.at);
+        }
+        None
     }
 }
 
@@ -66,7 +107,47 @@ pub(crate) struct Timer {
 
 impl Timer {
     /// `Some` once the deadline has passed.
-    pub(crate) fn poll_passed(&mut self, cx: &mut std::task::Context<'_>) -> Option<Error> {
+    pub(crate) fn poll_passed(&mut self, cx: &mut Context<'_>) -> Option<Error> {
         self.sleep.as_mut().poll(cx).is_ready().then(|| self.deadline.passed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    fn passed(alarm: &mut Alarm, deadline: Deadline) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        alarm.poll_passed(deadline, &mut cx).is_some()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_alarm_serves_deadlines_in_any_order() {
+        let mut alarm = Alarm::default();
+        let late = Deadline::after(Duration::from_secs(30));
+        assert!(!passed(&mut alarm, late));
+        let soon = Deadline::after(Duration::from_secs(1));
+        assert!(!passed(&mut alarm, soon));
+        tokio::time::advance(Duration::from_millis(1100)).await;
+        assert!(passed(&mut alarm, soon));
+        assert!(!passed(&mut alarm, late));
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(passed(&mut alarm, late));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_left_by_an_earlier_call_wakes_a_later_one_in_time() {
+        let mut alarm = Alarm::default();
+        assert!(!passed(&mut alarm, Deadline::after(Duration::from_secs(1))));
+        let deadline = Deadline::after(Duration::from_secs(3));
+        let waited = Instant::now();
+        let late = std::future::poll_fn(|cx| match alarm.poll_passed(deadline, cx) {
+            Some(late) => std::task::Poll::Ready(late),
+            None => std::task::Poll::Pending,
+        });
+        assert!(matches!(late.await, Error::TimedOut(_)));
+        assert_eq!(waited.elapsed().as_secs(), 3);
     }
 }

@@ -7,14 +7,16 @@
 //!
 //! Below the modes: [`process`] is the only spawner of the workspace, [`proxy`] forwards requests,
 //! [`cgi`] turns a request head into variables, [`spool`] keeps outputs, [`logs`] copies lines.
-//! Below those: [`body`] and [`error`].
+//! Below those: [`http1`], [`body`] and [`error`].
 
 pub mod body;
 pub mod cgi;
 pub mod classic;
 pub mod deadline;
+pub mod decimal;
 pub mod error;
 mod file_body;
+pub mod http1;
 pub mod logs;
 mod mode;
 pub mod process;

@@ -4,28 +4,48 @@
 //! path and query arrive byte for byte, `Host`, `Content-Length`, content coding and redirects are
 //! the function's own business. No proxy variable of the environment is looked at.
 
-use std::{net::IpAddr, time::Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use http::{
-    Method, Request, Response, StatusCode, Uri, Version, request::Parts, uri::PathAndQuery,
+    HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts,
 };
 use http_body::Body as _;
-use hyper::body::Incoming;
 
-use crate::{body::Body, classic::DURATION_HEADER, deadline::Deadline, error::Error};
+use crate::{
+    body::Body,
+    classic::DURATION_HEADER,
+    deadline::Deadline,
+    error::Error,
+    http1::{Broken, Head},
+};
 
 mod answer;
 mod connect;
+mod connection;
+mod exchange;
 mod expect;
 mod headers;
 mod pool;
+mod socket;
 mod upgrade;
+mod upload;
 
 use self::{
     answer::Answer,
-    pool::{Lease, Pool},
+    connection::Connection,
+    exchange::{Exchange, Failure},
+    expect::Gate,
+    headers::Hop,
+    pool::Pool,
+    upload::{Framing, Upload},
 };
 pub use self::{connect::Target, upgrade::Tunnel};
+
+/// For the rest of a request whose answer is complete, when no deadline says how long.
+const LINGER: Duration = Duration::from_secs(60);
 
 /// A pool of connections to one authority.
 #[derive(Debug)]
@@ -77,92 +97,112 @@ impl Proxy {
         let upgrade = headers::upgrade(request.headers())
             .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         let endless = upgrade.is_some() || headers::wants_stream(request.headers());
-        let (mut head, body) = request.into_parts();
-        head.extensions.clear();
-        // The version belongs to a hop (RFC 9110 section 2.5): ours is 1.1 on either side.
-        head.version = Version::HTTP_11;
-        headers::prepare_request(&mut head.headers, upgrade.as_ref().map(|u| &u.0), context.peer);
-        self.rewrite_target(&mut head);
-        let (head, body) = expect::gate(head, body);
+        let deadline = context.deadline;
+        let (parts, body) = request.into_parts();
+        let upload = self.upload(&parts, body, upgrade.as_ref().map(|u| &u.0), context.peer);
 
-        let sending = self.send(head, body);
-        let (mut response, lease) = Deadline::bound(context.deadline, sending).await?;
-        *response.version_mut() = Version::HTTP_11;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let Some((protocol, client)) = upgrade else {
+        let (mut head, exchange) = self.send(&parts.method, upload, deadline).await?;
+        drop(parts);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = head.status;
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let Some((asked, client)) = upgrade else {
                 return Err(self.broke("switched protocols without being asked"));
             };
-            let tunnel = Tunnel::open(client, hyper::upgrade::on(&mut response));
-            let mut response = response.map(|_| Body::empty());
-            headers::prepare_response(response.headers_mut(), Some(&protocol));
+            if !exchange.is_sent() {
+                return Err(self.broke("switched protocols before it had the request"));
+            }
+            // The function names the protocol it took, which may be one of several.
+            let protocol = head.upgrade.take().unwrap_or(asked);
+            headers::prepare_response(&mut head.headers, Some(protocol));
+            *response.headers_mut() = head.headers;
+            let tunnel = Tunnel::open(client, exchange.connection.into_stream());
             response.extensions_mut().insert(tunnel);
             return Ok(response);
         }
-        headers::prepare_response(response.headers_mut(), None);
-        response.headers_mut().insert(DURATION_HEADER, crate::classic::seconds(started));
-        let endless = endless || headers::is_stream(response.headers());
-        let deadline = context.deadline.filter(|_| !endless);
-        Ok(response.map(|incoming| Answer::body(incoming, lease, deadline, self.authority())))
+        if let Some(reason) = head.reason.take()
+            && let Ok(reason) = hyper::ext::ReasonPhrase::try_from(reason)
+        {
+            response.extensions_mut().insert(reason);
+        }
+        headers::prepare_response(&mut head.headers, None);
+        head.headers.insert(DURATION_HEADER, crate::classic::seconds(started));
+        let endless = endless || headers::is_stream(&head.headers);
+        *response.headers_mut() = head.headers;
+        let deadline = deadline.filter(|_| !endless);
+        let answer = Answer::body(exchange, head.framing, head.persistent, deadline, &self.pool);
+        Ok(response.map(|_| answer))
     }
 
-    /// One origin-form target (RFC 9112 section 3.2.1), whatever form it came in.
-    fn rewrite_target(&self, head: &mut Parts) {
-        let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        let target = if self.base.is_empty() || path == "*" {
-            PathAndQuery::try_from(path)
+    /// What goes to the function.
+    fn upload(
+        &self,
+        head: &Parts,
+        body: Body,
+        upgrade: Option<&HeaderValue>,
+        peer: Option<IpAddr>,
+    ) -> Upload {
+        let (framing, gate) = if body.is_end_stream() {
+            // Even no body has a length, if somebody gave it one.
+            (head.headers.contains_key(CONTENT_LENGTH).then_some(Framing::Length(0)), None)
         } else {
-            PathAndQuery::try_from(format!("{}{path}", self.base))
+            let length = body.size_hint().exact();
+            (Some(length.map_or(Framing::Chunked, Framing::Length)), Gate::of(&head.headers))
         };
-        if let Ok(target) = target {
-            head.uri = Uri::from(target);
-        }
+        let written = headers::request(head, Hop { base: &self.base, upgrade, peer, framing });
+        Upload::new(written, body, framing, gate)
     }
 
     /// Sends on a pooled connection; once more on a new one when the function had closed the first
     /// and cannot have seen the request, or may see it twice (RFC 9112 section 9.3.1).
-    async fn send(&self, head: Parts, body: Body) -> Result<(Response<Incoming>, Lease), Error> {
-        let replay = (is_idempotent(&head.method) && body.is_end_stream()).then(|| head.clone());
-        let mut request = Request::from_parts(head, body);
-        if let Some(mut lease) = self.pool.idle() {
-            match lease.send(request).await {
-                Ok(response) => return Ok((response, lease)),
-                Err(mut failed) => match (failed.take_message(), replay) {
-                    (Some(unsent), _) => request = unsent,
-                    (None, Some(head)) if pool::was_closed(failed.error()) => {
-                        request = Request::from_parts(head, Body::empty());
-                    }
-                    (None, _) => return Err(self.blame(failed.into_error())),
+    async fn send(
+        &self,
+        method: &Method,
+        mut upload: Upload,
+        deadline: Option<Deadline>,
+    ) -> Result<(Head, Exchange), Error> {
+        let to_head = *method == Method::HEAD;
+        if let Some(connection) = self.pool.take() {
+            let mut exchange = Exchange::new(connection, upload, to_head);
+            match exchange.head(deadline).await {
+                Ok(head) => return Ok((head, exchange)),
+                Err(Failure::Closed) => match exchange.again(is_idempotent(method)) {
+                    Some(unanswered) => upload = unanswered,
+                    None => return Err(self.blame(Failure::Closed)),
                 },
+                Err(failure) => return Err(self.blame(failure)),
             }
         }
-        let mut lease = self.pool.connect().await.map_err(|error| {
+        let connection = Deadline::bound(deadline, self.connect()).await?;
+        let mut exchange = Exchange::new(connection, upload, to_head);
+        match exchange.head(deadline).await {
+            Ok(head) => Ok((head, exchange)),
+            Err(failure) => Err(self.blame(failure)),
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        self.pool.connect().await.map_err(|error| {
             let reason = match error.kind() {
                 std::io::ErrorKind::ConnectionRefused => "refused the connection".to_owned(),
                 std::io::ErrorKind::NotFound => "is not there: no such socket".to_owned(),
                 _ => format!("could not be reached: {error}"),
             };
-            Error::Upstream { authority: self.authority(), reason }
-        })?;
-        match lease.send(request).await {
-            Ok(response) => Ok((response, lease)),
-            Err(failed) => Err(self.blame(failed.into_error())),
-        }
+            self.broke(&reason)
+        })
     }
 
-    /// hyper's error for a request that got no answer. The request body's own error is ours, and
-    /// the client's fault.
-    fn blame(&self, error: hyper::Error) -> Error {
-        let error = match answer::body_error(error) {
-            Ok(ours) => return ours,
-            Err(error) => error,
-        };
-        if error.is_parse() {
-            return self.broke(&format!("sent an answer that is not HTTP: {error}"));
+    fn blame(&self, failure: Failure) -> Error {
+        match failure {
+            Failure::Call(error) => error,
+            Failure::Closed => self.broke("closed the connection before it answered"),
+            Failure::Broken(Broken::TooLarge) => {
+                self.broke("sent a response head that is too large")
+            }
+            Failure::Broken(broken) => {
+                self.broke(&format!("sent an answer that is not HTTP: {broken}"))
+            }
         }
-        if error.is_parse_too_large() {
-            return self.broke("sent a response head that is too large");
-        }
-        self.broke("closed the connection before it answered")
     }
 
     fn broke(&self, reason: &str) -> Error {

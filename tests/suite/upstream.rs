@@ -6,6 +6,7 @@ mod child;
 mod connections;
 mod expect;
 mod failures;
+mod hostile;
 mod requests;
 mod responses;
 mod streams;

@@ -80,9 +80,7 @@ impl Sink for Log {
         match (self.config.prefix, self.config.format) {
             (false, _) => entry.extend_from_slice(line),
             (true, LogFormat::Text) => {
-                let mut prefix = String::with_capacity(32);
-                clock::text(&mut prefix);
-                entry.extend_from_slice(prefix.as_bytes());
+                clock::text(&mut entry);
                 entry.extend_from_slice(format!(" {name}: ").as_bytes());
                 entry.extend_from_slice(line);
             }

@@ -1,43 +1,104 @@
 //! The body of a proxied response.
 
 use std::{
-    error::Error as _,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use super::pool::Lease;
+use super::{exchange::Exchange, pool::Pool};
 use crate::{
     body::Body,
-    deadline::{Deadline, Timer},
+    deadline::Deadline,
     error::Error,
+    http1::{Decoder, Framing, Piece},
 };
 
-/// Keeps the connection until the last frame, then gives it back; dropped earlier, closes it.
+/// Has the connection until the last byte, then gives it back; dropped earlier, closes it.
+///
+/// What is still on its way through the socket is [`Decoder::raw`], once the buffer is empty.
 pub(super) struct Answer {
-    incoming: Incoming,
-    lease: Option<Lease>,
-    timer: Option<Timer>,
-    authority: String,
+    exchange: Option<Exchange>,
+    decoder: Decoder,
+    persistent: bool,
+    deadline: Option<Deadline>,
+    pool: Pool,
 }
 
 impl Answer {
+    /// The body behind a head with this framing.
     pub(super) fn body(
-        incoming: Incoming,
-        lease: Lease,
+        mut exchange: Exchange,
+        framing: Framing,
+        persistent: bool,
         deadline: Option<Deadline>,
-        authority: String,
+        pool: &Pool,
     ) -> Body {
-        if incoming.is_end_stream() {
-            lease.done();
+        let mut decoder = Decoder::new(framing);
+        let read = exchange.connection.buffer.len() as u64;
+        if exchange.is_sent() && decoder.exact().is_some_and(|length| length <= read) {
+            // Came with its head, as most do.
+            let data = match decoder.decode(&mut exchange.connection.buffer) {
+                Ok(Piece::Data(data)) => data,
+                _ => Bytes::new(),
+            };
+            exchange.end(pool, persistent, deadline);
+            return Body::full(data);
+        }
+        if decoder.is_done() {
+            exchange.end(pool, persistent, deadline);
             return Body::empty();
         }
-        let timer = deadline.map(Deadline::timer);
-        Body::stream(Self { incoming, lease: Some(lease), timer, authority })
+        let (exchange, pool) = (Some(exchange), pool.clone());
+        Body::stream(Self { exchange, decoder, persistent, deadline, pool })
+    }
+
+    /// The next piece; `None` when the connection broke off.
+    fn poll_piece(
+        exchange: &mut Exchange,
+        decoder: &mut Decoder,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Piece>> {
+        loop {
+            match decoder.decode(&mut exchange.connection.buffer) {
+                Ok(Piece::Starved) => {}
+                piece => return Poll::Ready(piece.ok()),
+            }
+            let expected = decoder.exact();
+            match std::task::ready!(exchange.connection.poll_fill(cx, expected)) {
+                Ok(1..) => {}
+                Ok(0) if !exchange.is_broken() && decoder.finish().is_ok() => {}
+                Ok(0) | Err(_) => return Poll::Ready(None),
+            }
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Error>>> {
+        let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
+        if let Some(deadline) = self.deadline
+            && deadline.is_over()
+        {
+            return Poll::Ready(Some(Err(deadline.passed())));
+        }
+        if let Err(error) = exchange.poll_upload(cx) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match Self::poll_piece(exchange, &mut self.decoder, cx) {
+            Poll::Ready(Some(piece)) => Poll::Ready(Some(Ok(piece))),
+            Poll::Ready(None) => Poll::Ready(Some(Err(Error::Upstream {
+                authority: self.pool.target().to_string(),
+                reason: "broke off in the middle of its response".to_owned(),
+            }))),
+            Poll::Pending => {
+                let alarm = &mut exchange.connection.alarm;
+                match self.deadline.and_then(|deadline| alarm.poll_passed(deadline, cx)) {
+                    Some(late) => Poll::Ready(Some(Err(late))),
+                    None => Poll::Pending,
+                }
+            }
+        }
     }
 }
 
@@ -50,45 +111,28 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        if let Some(passed) = this.timer.as_mut().and_then(|timer| timer.poll_passed(cx)) {
-            this.lease = None;
-            return Poll::Ready(Some(Err(passed)));
+        let piece = std::task::ready!(this.poll_next(cx));
+        if this.decoder.is_done()
+            && let Some(exchange) = this.exchange.take()
+        {
+            exchange.end(&this.pool, this.persistent, this.deadline);
         }
-        let frame = std::task::ready!(Pin::new(&mut this.incoming).poll_frame(cx));
-        let ended = frame.is_none() || this.incoming.is_end_stream();
-        if let Some(lease) = this.lease.take_if(|_| ended) {
-            lease.done();
-        }
-        Poll::Ready(frame.map(|frame| {
-            frame.map_err(|error| {
-                this.lease = None;
-                body_error(error).unwrap_or_else(|_| Error::Upstream {
-                    authority: this.authority.clone(),
-                    reason: "broke off in the middle of its response".to_owned(),
-                })
-            })
-        }))
+        Poll::Ready(match piece {
+            Some(Ok(Piece::Data(data))) => Some(Ok(Frame::data(data))),
+            Some(Ok(Piece::Trailers(trailers))) => Some(Ok(Frame::trailers(trailers))),
+            Some(Ok(Piece::Starved | Piece::End)) | None => None,
+            Some(Err(error)) => {
+                this.exchange = None;
+                Some(Err(error))
+            }
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.decoder.is_done()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-/// The error of the request body that hyper was sending, if that is what went wrong.
-pub(super) fn body_error(error: hyper::Error) -> Result<Error, hyper::Error> {
-    let of_body = error.is_user()
-        && error.source().is_some_and(|source| source.downcast_ref::<Error>().is_some());
-    if !of_body {
-        return Err(error);
-    }
-    match error.source().and_then(|source| source.downcast_ref::<Error>()) {
-        Some(Error::BodyStalled(after)) => Ok(Error::BodyStalled(*after)),
-        Some(Error::BodyMalformed(_)) => Ok(Error::BodyMalformed(error)),
-        _ => Ok(Error::ClientGone(error)),
+        self.decoder.exact().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

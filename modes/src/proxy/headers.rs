@@ -3,13 +3,20 @@
 use std::net::IpAddr;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Uri,
     header::{
-        ACCEPT, CONNECTION, CONTENT_TYPE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRANSFER_ENCODING, UPGRADE,
+        ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
     },
+    request::Parts,
+    uri::PathAndQuery,
 };
 
+use super::upload::Framing;
+use crate::{decimal, http1::RequestHead};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -34,80 +41,114 @@ pub(super) fn is_stream(headers: &HeaderMap) -> bool {
 }
 
 fn is_stream_type(value: &HeaderValue) -> bool {
-    let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
-    value.contains("text/event-stream") || value.contains("application/x-ndjson")
+    let names = |name: &[u8]| {
+        value.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name))
+    };
+    names(b"text/event-stream") || names(b"application/x-ndjson")
 }
 
-/// Removes what is meant for the connection only, adds who the request came from.
-pub(super) fn prepare_request(
-    headers: &mut HeaderMap,
-    upgrade: Option<&HeaderValue>,
-    peer: Option<IpAddr>,
-) {
-    let trailers = tokens(headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers"));
-    remove_hop_by_hop(headers);
-    headers.remove(TE);
-    headers.remove(PROXY_AUTHORIZATION);
-    if trailers {
-        // `TE` is hop-by-hop: this hop can take trailers because ours can.
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-    set_upgrade(headers, upgrade);
-    if let Some(peer) = peer {
-        let chain = headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
-        let mut chain = chain.collect::<Vec<_>>().join(&b", "[..]);
-        if !chain.is_empty() {
+/// What one hop adds to a request, or has its own word for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hop<'a> {
+    /// Put in front of the path.
+    pub(super) base: &'a str,
+    /// The protocol to switch to.
+    pub(super) upgrade: Option<&'a HeaderValue>,
+    /// Who sent the request.
+    pub(super) peer: Option<IpAddr>,
+    /// How the end of the body is told; `None` when there is no body.
+    pub(super) framing: Option<Framing>,
+}
+
+/// The request head for the function: without what was meant for the connection only, and with
+/// who the request came from.
+pub(super) fn request(head: &Parts, hop: Hop<'_>) -> Vec<u8> {
+    let (base, path) = origin_form(&head.uri, hop.base);
+    let mut out = RequestHead::new(&head.method, base, path);
+    let named = named_by_connection(&head.headers);
+    let (mut chain, mut has_host, mut has_proto) = (Vec::new(), false, false);
+    for (name, value) in &head.headers {
+        if is_hop_by_hop(name) || named.contains(name) {
+            continue;
+        }
+        if *name == X_FORWARDED_FOR && hop.peer.is_some() {
+            chain.extend_from_slice(value.as_bytes());
             chain.extend_from_slice(b", ");
+            continue;
         }
-        chain.extend_from_slice(peer.to_string().as_bytes());
-        if let Ok(chain) = HeaderValue::from_bytes(&chain) {
-            headers.insert(X_FORWARDED_FOR, chain);
+        has_host |= *name == X_FORWARDED_HOST;
+        has_proto |= *name == X_FORWARDED_PROTO;
+        out.field(name, value.as_bytes());
+    }
+    if tokens(&head.headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers")) {
+        // `TE` is hop-by-hop: this hop can take trailers because ours can.
+        out.field(&TE, b"trailers");
+    }
+    if let Some(protocol) = hop.upgrade {
+        out.field(&CONNECTION, b"Upgrade");
+        out.field(&UPGRADE, protocol.as_bytes());
+    }
+    if let Some(peer) = hop.peer {
+        decimal::push_address(&mut chain, peer);
+        out.field(&X_FORWARDED_FOR, &chain);
+    }
+    if !has_host && let Some(host) = head.headers.get(HOST) {
+        out.field(&X_FORWARDED_HOST, host.as_bytes());
+    }
+    if !has_proto {
+        out.field(&X_FORWARDED_PROTO, b"http");
+    }
+    match hop.framing {
+        Some(Framing::Length(length)) => {
+            out.field(&CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes());
         }
+        Some(Framing::Chunked) => out.field(&TRANSFER_ENCODING, b"chunked"),
+        None => {}
     }
-    if !headers.contains_key(X_FORWARDED_HOST)
-        && let Some(host) = headers.get(HOST).cloned()
-    {
-        headers.insert(X_FORWARDED_HOST, host);
-    }
-    if !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    out.finish()
+}
+
+/// The target (RFC 9112 section 3.2.1), whatever form it came in: `base` and a path with a query.
+fn origin_form<'a>(uri: &'a Uri, base: &'a str) -> (&'a str, &'a str) {
+    match uri.path_and_query().map_or("/", PathAndQuery::as_str) {
+        "*" => ("", "*"),
+        path if path.starts_with('/') => (base, path),
+        // A query right behind an authority.
+        query => (if base.is_empty() { "/" } else { base }, query),
     }
 }
 
-/// Removes what is meant for the connection only.
-pub(super) fn prepare_response(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
-    // The function names the protocol it took, which may be one of several.
-    let chosen = headers.get(UPGRADE).cloned();
-    remove_hop_by_hop(headers);
+/// Finishes a response's fields; `upgrade` when the connection switches to a protocol.
+pub(super) fn prepare_response(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
     headers.remove(PROXY_AUTHENTICATE);
-    set_upgrade(headers, upgrade.map(|asked| chosen.as_ref().unwrap_or(asked)));
-}
-
-fn set_upgrade(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
     if let Some(protocol) = upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, protocol.clone());
+        headers.insert(UPGRADE, protocol);
     }
 }
 
-/// RFC 9110 section 7.6.1: `Connection`, all that it names, and the fields that older peers send
-/// without naming them. `Trailer` is end-to-end. `Host` and the message's framing cannot be named.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-            .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
-            .filter(|name| *name != HOST && *name != http::header::CONTENT_LENGTH)
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
-    }
-    for name in ["keep-alive", "proxy-connection"] {
-        headers.remove(name);
-    }
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(UPGRADE);
+/// RFC 9110 section 7.6.1, and the fields that older peers send without naming them. `Trailer` is
+/// end-to-end. The framing is told anew.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    [
+        &CONNECTION,
+        &CONTENT_LENGTH,
+        &TRANSFER_ENCODING,
+        &TE,
+        &UPGRADE,
+        &PROXY_AUTHORIZATION,
+        &KEEP_ALIVE,
+        &PROXY_CONNECTION,
+    ]
+    .contains(&name)
+}
+
+/// What `Connection` names. `Host` cannot be named.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    tokens(headers, &CONNECTION)
+        .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
+        .filter(|name| *name != HOST)
+        .collect()
 }
 
 /// The elements of a comma-separated field, without parameters.
@@ -123,18 +164,34 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        fields
-            .iter()
-            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
-            .collect()
+        let field = |(n, v): &(&'static str, &'static str)| {
+            (HeaderName::from_static(n), HeaderValue::from_static(v))
+        };
+        fields.iter().map(field).collect()
+    }
+
+    /// The request line and the fields that are written, sorted by name.
+    fn written(uri: &str, fields: &[(&'static str, &'static str)], hop: Hop<'_>) -> Vec<String> {
+        let (mut head, ()) = Request::get(uri).body(()).unwrap().into_parts();
+        head.headers = HeaderMap::new();
+        for (name, value) in fields {
+            head.headers.append(*name, HeaderValue::from_static(value));
+        }
+        let text = String::from_utf8(request(&head, hop)).unwrap();
+        let text = text.strip_suffix("\r\n\r\n").expect("an empty line");
+        let mut lines: Vec<_> = text.split("\r\n").map(str::to_owned).collect();
+        lines[1..].sort();
+        lines
     }
 
     #[test]
     fn hop_by_hop_fields_go_and_all_others_stay() {
-        let mut map = headers(&[
+        let fields = [
             ("connection", "close, X-Private, host, content-length"),
             ("x-private", "1"),
             ("keep-alive", "timeout=5"),
@@ -147,33 +204,51 @@ mod tests {
             ("content-length", "3"),
             ("trailer", "x-sum"),
             ("x-kept", "2"),
-        ]);
-        prepare_request(&mut map, None, None);
-        let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        let expected = [
-            "content-length",
-            "host",
-            "te",
-            "trailer",
-            "x-forwarded-host",
-            "x-forwarded-proto",
-            "x-kept",
         ];
-        assert_eq!(left, expected);
-        assert_eq!(map["te"], "trailers");
+        let hop = Hop { framing: Some(Framing::Length(3)), ..Hop::default() };
+        let expected = [
+            "GET / HTTP/1.1",
+            "Content-Length: 3",
+            "Host: h",
+            "Te: trailers",
+            "Trailer: x-sum",
+            "X-Forwarded-Host: h",
+            "X-Forwarded-Proto: http",
+            "X-Kept: 2",
+        ];
+        assert_eq!(written("/", &fields, hop), expected);
     }
 
     #[test]
     fn the_chain_of_clients_grows_and_the_first_proxys_word_stays() {
-        let peer = Some(IpAddr::from([10, 0, 0, 9]));
-        let mut map = headers(&[("x-forwarded-proto", "https"), ("x-forwarded-host", "a")]);
-        map.append("x-forwarded-for", HeaderValue::from_static("1.1.1.1"));
-        map.append("x-forwarded-for", HeaderValue::from_static("2.2.2.2"));
-        prepare_request(&mut map, None, peer);
-        assert_eq!(map["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 10.0.0.9");
-        assert_eq!(map["x-forwarded-proto"], "https");
-        assert_eq!(map["x-forwarded-host"], "a");
+        let fields = [
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-for", "2.2.2.2"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "a"),
+        ];
+        let hop = Hop { peer: Some(IpAddr::from([10, 0, 0, 9])), ..Hop::default() };
+        let expected = [
+            "GET /x?y HTTP/1.1",
+            "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.9",
+            "X-Forwarded-Host: a",
+            "X-Forwarded-Proto: https",
+        ];
+        assert_eq!(written("http://h/x?y", &fields, hop), expected);
+    }
+
+    #[test]
+    fn targets_get_the_origin_form() {
+        for (base, uri, line) in [
+            ("", "/", "GET / HTTP/1.1"),
+            ("", "http://h", "GET / HTTP/1.1"),
+            ("", "http://h?q", "GET /?q HTTP/1.1"),
+            ("", "//a/..?", "GET //a/..? HTTP/1.1"),
+            ("/b", "/x", "GET /b/x HTTP/1.1"),
+            ("/b", "*", "GET * HTTP/1.1"),
+        ] {
+            assert_eq!(written(uri, &[], Hop { base, ..Hop::default() })[0], line);
+        }
     }
 
     #[test]

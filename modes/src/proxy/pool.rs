@@ -2,19 +2,11 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1},
-};
-use hyper_util::rt::TokioIo;
-
-use super::connect::{Shared, Socket, Target};
-use crate::body::Body;
+use super::{connect::Target, connection::Connection};
 
 /// Shorter than the keep-alive of the servers that functions are written with (gunicorn: 2 s,
 /// Node.js and uvicorn: 5 s), so that it is nearly always ours to close an idle connection.
@@ -23,9 +15,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Beyond this many idle connections the oldest are closed.
 const MOST_IDLE: usize = 256;
 
-/// The largest response head, in bytes and in headers.
-const HEAD_BYTES: usize = 1024 * 1024;
-const HEAD_FIELDS: usize = 512;
+/// This many idle connections keep the buffer that a large body needed: taking it from the kernel
+/// and giving it back for each call costs a tenth of sending the body.
+const MOST_LARGE: usize = 4;
 
 /// A cheap handle.
 #[derive(Clone, Debug)]
@@ -36,19 +28,23 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Inner {
     target: Target,
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Stack>,
+}
+
+#[derive(Debug, Default)]
+struct Stack {
+    /// The oldest first.
+    connections: Vec<Idle>,
+    /// How many of them have a large buffer.
+    large: usize,
+    /// A task looks after them.
+    is_swept: bool,
 }
 
 #[derive(Debug)]
 struct Idle {
     connection: Connection,
     since: Instant,
-}
-
-#[derive(Debug)]
-struct Connection {
-    sender: http1::SendRequest<Body>,
-    socket: Arc<Socket>,
 }
 
 impl Pool {
@@ -61,97 +57,82 @@ impl Pool {
     }
 
     /// A connection that was used before and is still good.
-    pub(super) fn idle(&self) -> Option<Lease> {
-        let mut idle = self.lock();
-        let now = Instant::now();
-        // The bottom of the stack is the oldest.
-        let expired = idle.partition_point(|idle| now - idle.since > IDLE);
-        idle.drain(..expired);
-        // One that is still busy with the end of its last exchange stays for a later call.
-        let mut index = idle.len();
-        while index > 0 {
-            index -= 1;
-            let connection = &idle[index].connection;
-            if connection.sender.is_closed() {
-                idle.remove(index);
-            } else if connection.sender.is_ready() {
-                let connection = idle.remove(index).connection;
-                if connection.socket.is_quiet() {
-                    return Some(Lease { connection: Some(connection), pool: self.clone() });
-                }
+    pub(super) fn take(&self) -> Option<Connection> {
+        loop {
+            let Idle { connection, since } = self.inner.lock().pop()?;
+            // What lies below the first that is too old is older; the sweep closes it.
+            if since.elapsed() > IDLE {
+                return None;
+            }
+            if connection.socket.is_quiet() {
+                return Some(connection);
             }
         }
-        None
     }
 
     /// A new connection.
-    pub(super) async fn connect(&self) -> io::Result<Lease> {
-        let socket = Arc::new(self.inner.target.connect().await?);
-        let (sender, driver) = http1::Builder::new()
-            .title_case_headers(true)
-            .max_headers(HEAD_FIELDS)
-            .max_header_size(HEAD_BYTES)
-            .max_buf_size(HEAD_BYTES + 64 * 1024)
-            .handshake(TokioIo::new(Shared::new(Arc::clone(&socket))))
-            .await
-            .map_err(io::Error::other)?;
-        // Its errors come out of the exchange that suffers from them.
-        tokio::spawn(async move { driver.with_upgrades().await });
-        Ok(Lease { connection: Some(Connection { sender, socket }), pool: self.clone() })
+    pub(super) async fn connect(&self) -> io::Result<Connection> {
+        self.target().connect().await.map(Connection::new)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
-        // Nothing that panics runs under the lock, and a list of connections is never half changed.
-        self.inner.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A connection that belongs to one exchange. Dropped, it is closed; see [`Lease::done`].
-#[derive(Debug)]
-pub(super) struct Lease {
-    connection: Option<Connection>,
-    pool: Pool,
-}
-
-impl Lease {
-    /// Sends one request.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        match &mut self.connection {
-            Some(connection) => connection.sender.try_send_request(request).await,
-            // `done` takes the lease itself, so there is always a connection.
-            None => unreachable!("a lease without a connection"),
+    /// The exchange on it is complete: it may carry another one.
+    pub(super) fn put(&self, mut connection: Connection) {
+        let mut stack = self.inner.lock();
+        if connection.is_large() && stack.large < MOST_LARGE {
+            stack.large += 1;
+        } else {
+            connection.shrink();
+        }
+        let oldest = (stack.connections.len() >= MOST_IDLE).then(|| stack.remove_oldest(1));
+        stack.connections.push(Idle { connection, since: Instant::now() });
+        let sweep = !std::mem::replace(&mut stack.is_swept, true);
+        drop(stack);
+        // Closing is for outside of the lock.
+        drop(oldest);
+        if sweep {
+            tokio::spawn(sweep_until_empty(Arc::downgrade(&self.inner)));
         }
     }
+}
 
-    /// The exchange is complete: the connection may carry another one.
-    pub(super) fn done(mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        if connection.sender.is_closed() {
+/// Closes connections whose time is over, so that nothing is held when no calls come.
+async fn sweep_until_empty(pool: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(IDLE).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut stack = pool.lock();
+        let old = stack.connections.partition_point(|idle| idle.since.elapsed() > IDLE);
+        let closed = stack.remove_oldest(old);
+        stack.is_swept = !stack.connections.is_empty();
+        let is_swept = stack.is_swept;
+        if !is_swept {
+            stack.connections = Vec::new();
+        }
+        drop(stack);
+        drop(closed);
+        if !is_swept {
             return;
         }
-        let mut idle = self.pool.lock();
-        if idle.len() >= MOST_IDLE {
-            idle.remove(0);
-        }
-        idle.push(Idle { connection, since: Instant::now() });
     }
 }
 
-/// Whether a used connection failed because the other end had closed it.
-pub(super) fn was_closed(error: &hyper::Error) -> bool {
-    use std::error::Error as _;
-    error.is_incomplete_message()
-        || error.is_closed()
-        || error.is_canceled()
-        || error.source().and_then(|source| source.downcast_ref::<io::Error>()).is_some_and(|io| {
-            matches!(
-                io.kind(),
-                io::ErrorKind::ConnectionReset
-                    | io::ErrorKind::ConnectionAborted
-                    | io::ErrorKind::BrokenPipe
-            )
-        })
+impl Stack {
+    fn pop(&mut self) -> Option<Idle> {
+        let idle = self.connections.pop()?;
+        self.large -= usize::from(idle.connection.is_large());
+        Some(idle)
+    }
+
+    fn remove_oldest(&mut self, count: usize) -> Vec<Idle> {
+        let oldest: Vec<Idle> = self.connections.drain(..count).collect();
+        self.large -= oldest.iter().filter(|idle| idle.connection.is_large()).count();
+        oldest
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Stack> {
+        // Nothing that panics runs under the lock, and a list of connections is never half changed.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

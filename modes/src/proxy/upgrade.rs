@@ -4,6 +4,8 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::{io::copy_bidirectional, sync::watch};
 
+use super::connection::Rewound;
+
 /// An upgraded connection, as an extension of its 101 response. It runs by itself.
 #[derive(Clone, Debug)]
 pub struct Tunnel {
@@ -18,13 +20,13 @@ pub struct Traffic {
 }
 
 impl Tunnel {
-    /// Copies in the background once both sides have switched.
-    pub(super) fn open(client: OnUpgrade, function: OnUpgrade) -> Self {
+    /// Copies in the background once the client's side has switched, too.
+    pub(super) fn open(client: OnUpgrade, mut function: Rewound) -> Self {
         let (report, traffic) = watch::channel(None);
         tokio::spawn(async move {
             let mut total = Traffic::default();
-            if let Ok((client, function)) = tokio::try_join!(client, function) {
-                let (mut client, mut function) = (TokioIo::new(client), TokioIo::new(function));
+            if let Ok(client) = client.await {
+                let mut client = TokioIo::new(client);
                 // A side that resets ends the tunnel; that is how most of them end.
                 if let Ok((_, to_client)) = copy_bidirectional(&mut client, &mut function).await {
                     total.to_client = to_client;

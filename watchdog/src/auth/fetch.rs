@@ -3,22 +3,21 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONNECTION, HOST, LOCATION, USER_AGENT};
 use http::uri::Scheme;
-use http::{Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use http::{Method, StatusCode, Uri};
+use modes::http1::{Broken, Decoder, Head, Piece, RequestHead};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 /// For one address of the host, so that a dead one leaves time for the next.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
 
 const MAX_BYTES: usize = 1024 * 1024;
+
+/// At once.
+const READ_BYTES: usize = 8 * 1024;
 
 /// The name that issuers know from the OpenFaaS watchdog.
 const AGENT: &str = "openfaas-watchdog";
@@ -39,9 +38,12 @@ pub enum Failure {
     /// The TLS handshake failed, for example because the certificate is not trusted.
     #[error("cannot establish TLS: {0}")]
     Tls(#[source] io::Error),
+    /// The connection broke.
+    #[error("broken HTTP exchange: {0}")]
+    Connection(#[source] io::Error),
     /// The other side does not speak HTTP, or broke off.
     #[error("broken HTTP exchange: {0}")]
-    Http(#[source] hyper::Error),
+    Http(#[source] Broken),
     /// The answer is a redirect, which is not followed: keys come from the place that was named, or not at all.
     #[error("redirect to {0:?}, which is not followed")]
     Redirect(String),
@@ -70,34 +72,61 @@ pub(super) async fn get(url: &str, deadline: Duration) -> Result<Bytes, Failure>
 
 async fn get_unbounded(url: &str) -> Result<Bytes, Failure> {
     let target = Target::parse(url)?;
-    let stream = target.connect().await?;
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(Failure::Http)?;
-    // Ends with this function, however it is left.
-    let mut driver = JoinSet::new();
-    driver.spawn(connection);
-    let response = sender.send_request(target.request()?).await.map_err(Failure::Http)?;
-    read(response).await
+    let mut stream = target.connect().await?;
+    stream.write_all(&target.request()?).await.map_err(Failure::Connection)?;
+    stream.flush().await.map_err(Failure::Connection)?;
+
+    let mut answer = BytesMut::with_capacity(READ_BYTES);
+    let head = loop {
+        match Head::parse(&mut answer, false).map_err(Failure::Http)? {
+            // Ends with the deadline if there is no end to them.
+            Some(head) if head.status.is_informational() => {}
+            Some(head) => break head,
+            None => {
+                if stream.read_buf(&mut answer).await.map_err(Failure::Connection)? == 0 {
+                    return Err(Failure::Http(Broken::Cut));
+                }
+            }
+        }
+    };
+    accept(&head)?;
+    read(stream, answer, Decoder::new(head.framing)).await
 }
 
-async fn read(response: Response<Incoming>) -> Result<Bytes, Failure> {
-    let status = response.status();
-    if status.is_redirection() {
-        let place = response.headers().get(LOCATION);
+/// Only 200 has the document.
+fn accept(head: &Head) -> Result<(), Failure> {
+    if head.status.is_redirection() {
+        let place = head.headers.get(LOCATION);
         let place = String::from_utf8_lossy(place.map_or(&[], |place| place.as_bytes()));
         return Err(Failure::Redirect(place.into_owned()));
     }
-    if status != StatusCode::OK {
-        return Err(Failure::Status(status));
+    if head.status != StatusCode::OK {
+        return Err(Failure::Status(head.status));
     }
-    match Limited::new(response.into_body(), MAX_BYTES).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Failure::TooLong),
-        Err(error) => Err(match error.downcast::<hyper::Error>() {
-            Ok(error) => Failure::Http(*error),
-            // `Limited` adds only its own error, excluded above, to those of the body.
-            Err(_) => Failure::TooLong,
-        }),
+    Ok(())
+}
+
+/// The body of which `ahead` has been read already.
+async fn read(
+    mut stream: Box<dyn Stream>,
+    mut ahead: BytesMut,
+    mut decoder: Decoder,
+) -> Result<Bytes, Failure> {
+    let mut document = BytesMut::new();
+    loop {
+        match decoder.decode(&mut ahead).map_err(Failure::Http)? {
+            Piece::Data(data) if document.len() + data.len() > MAX_BYTES => {
+                return Err(Failure::TooLong);
+            }
+            Piece::Data(data) => document.extend_from_slice(&data),
+            Piece::Trailers(_) | Piece::End => return Ok(document.freeze()),
+            Piece::Starved => {
+                ahead.reserve(READ_BYTES);
+                if stream.read_buf(&mut ahead).await.map_err(Failure::Connection)? == 0 {
+                    decoder.finish().map_err(Failure::Http)?;
+                }
+            }
+        }
     }
 }
 
@@ -151,22 +180,24 @@ impl Target {
         Err(Failure::Connect(failure))
     }
 
-    fn request(&self) -> Result<Request<Empty<Bytes>>, Failure> {
+    fn request(&self) -> Result<Vec<u8>, Failure> {
         // The host was found in it, so there is an authority.
         let authority = self.uri.authority().ok_or(Failure::Url)?;
         // What comes before an @ is not part of the Host header (RFC 9110 section 7.2).
         let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-        Request::get(self.uri.path_and_query().map_or("/", |path| path.as_str()))
-            .header(HOST, host)
-            .header(USER_AGENT, AGENT)
-            .header(ACCEPT, "application/json")
-            .header(CONNECTION, "close")
-            .body(Empty::new())
-            .map_err(|_| Failure::Url)
+        let target = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        // A query may stand right behind an authority.
+        let root = if target.starts_with('/') { "" } else { "/" };
+        let mut head = RequestHead::new(&Method::GET, root, target);
+        head.field(&HOST, host.as_bytes());
+        head.field(&USER_AGENT, AGENT.as_bytes());
+        head.field(&ACCEPT, b"application/json");
+        head.field(&CONNECTION, b"close");
+        Ok(head.finish())
     }
 }
 
-/// A connection with or without TLS: boxed, so that the HTTP client is compiled once.
+/// A connection with or without TLS: boxed, so that what reads it is compiled once.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}

@@ -1,7 +1,8 @@
 //! The access line: one a call, equal to what went over the wire.
 
-use std::{cell::RefCell, fmt::Write as _, time::Duration};
+use std::{cell::RefCell, time::Duration};
 
+use modes::decimal;
 use serde::Serialize;
 
 use super::{Config, clock};
@@ -28,7 +29,7 @@ pub struct Call<'a> {
 
 thread_local! {
     /// The line in the making: its room is used again.
-    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Lines longer than this give their room back.
@@ -43,36 +44,37 @@ impl Call<'_> {
                 LogFormat::Text => self.text(config.call_id, line),
                 LogFormat::Json => self.json(line),
             }
-            line.push('\n');
-            push(line.as_bytes());
+            line.push(b'\n');
+            push(line);
             line.shrink_to(KEPT);
         });
     }
 
     /// of-watchdog's line, and behind it what went wrong.
-    fn text(&self, call_id: bool, line: &mut String) {
-        let Self { method, target, status, bytes, took, .. } = self;
+    fn text(&self, call_id: bool, line: &mut Vec<u8>) {
         clock::text(line);
-        // Writing to a string cannot fail.
-        line.push(' ');
-        push_printable(line, method);
-        line.push(' ');
-        push_printable(line, target);
-        let _ = write!(line, " - {status} - ContentLength: ");
-        human_size(*bytes, line);
-        let _ = write!(line, " ({:.4}s)", took.as_secs_f64());
+        for part in [" ", self.method, " ", self.target] {
+            push_printable(line, part);
+        }
+        line.extend_from_slice(b" - ");
+        decimal::push(line, self.status.into());
+        line.extend_from_slice(b" - ContentLength: ");
+        push_human_size(line, self.bytes);
+        line.extend_from_slice(b" (");
+        decimal::push_seconds(line, self.took, 4);
+        line.extend_from_slice(b"s)");
         if call_id {
-            line.push_str(" [");
-            push_printable(line, self.call_id.unwrap_or("none"));
-            line.push(']');
+            for part in [" [", self.call_id.unwrap_or("none"), "]"] {
+                push_printable(line, part);
+            }
         }
         if let Some(error) = self.error {
-            line.push_str(": ");
+            line.extend_from_slice(b": ");
             push_printable(line, error);
         }
     }
 
-    fn json(&self, line: &mut String) {
+    fn json(&self, line: &mut Vec<u8>) {
         let object = Json {
             time: &clock::json(),
             level: if self.error.is_some() { "warn" } else { "info" },
@@ -85,18 +87,21 @@ impl Call<'_> {
             call_id: self.call_id,
             error: self.error,
         };
-        // Strings and numbers have no JSON form that could fail.
-        line.push_str(&serde_json::to_string(&object).unwrap_or_default());
+        // Strings and numbers have no JSON form that could fail, nor has a vector.
+        let _ = serde_json::to_writer(line, &object);
     }
 }
 
 /// Escapes what a terminal or a reader of lines would take for a command: the client chose it.
-fn push_printable(line: &mut String, text: &str) {
+fn push_printable(line: &mut Vec<u8>, text: &str) {
+    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return line.extend_from_slice(text.as_bytes());
+    }
     for c in text.chars() {
         if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            line.extend(c.escape_default());
+            line.extend(c.escape_default().map(|c| c as u8));
         } else {
-            line.push(c);
+            line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         }
     }
 }
@@ -120,9 +125,10 @@ struct Json<'a> {
 /// Decimal units and four significant digits, as Go's `units.HumanSize` prints them: `285B`,
 /// `2.159kB`, `5MB`.
 #[expect(clippy::cast_precision_loss, reason = "four digits are printed")]
-fn human_size(bytes: u64, line: &mut String) {
+fn push_human_size(line: &mut Vec<u8>, bytes: u64) {
     if bytes < 1000 {
-        let _ = write!(line, "{bytes}B");
+        decimal::push(line, bytes);
+        line.push(b'B');
         return;
     }
     let (mut size, mut unit) = (bytes as f64, 0);
@@ -140,7 +146,9 @@ fn human_size(bytes: u64, line: &mut String) {
     };
     let digits = format!("{size:.decimals$}");
     let digits = digits.trim_end_matches('0').trim_end_matches('.');
-    let _ = write!(line, "{digits}{}", units[unit]);
+    for part in [digits, units[unit]] {
+        line.extend_from_slice(part.as_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -159,18 +167,18 @@ mod tests {
             (5_000_000, "5MB"),
             (20_971_520, "20.97MB"),
         ] {
-            let mut line = String::new();
-            human_size(bytes, &mut line);
-            assert_eq!(line, text);
+            let mut line = Vec::new();
+            push_human_size(&mut line, bytes);
+            assert_eq!(String::from_utf8(line).unwrap(), text);
         }
     }
 
     #[test]
     fn nothing_in_a_line_can_steer_a_terminal_or_end_it() {
-        let mut line = String::new();
+        let mut line = Vec::new();
         push_printable(&mut line, "/caf\u{e9}\u{9b}31m\u{1b}[2J\r\nGET\u{2028}\u{7f}\t");
         let expected = r"/caf\u{e9}\u{9b}31m\u{1b}[2J\r\nGET\u{2028}\u{7f}\t";
-        assert_eq!(line, expected.replace(r"\u{e9}", "\u{e9}"));
+        assert_eq!(String::from_utf8(line).unwrap(), expected.replace(r"\u{e9}", "\u{e9}"));
     }
 
     #[test]
@@ -184,13 +192,14 @@ mod tests {
             call_id: None,
             error: Some("the client left"),
         };
-        let mut text = String::new();
+        let mut text = Vec::new();
         call.text(true, &mut text);
+        let text = String::from_utf8(text).unwrap();
         let expected = "GET /a?b - 200 - ContentLength: 285B (0.0016s) [none]: the client left";
         assert!(text.ends_with(expected), "{text}");
-        let mut json = String::new();
+        let mut json = Vec::new();
         call.json(&mut json);
-        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(json["status"], 200);
         assert_eq!(json["error"], "the client left");
     }

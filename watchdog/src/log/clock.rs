@@ -20,9 +20,11 @@ struct Second {
 }
 
 /// `2006/01/02 15:04:05`, the form that both predecessors log with.
-pub(super) fn text(line: &mut String) {
+pub(super) fn text(line: &mut Vec<u8>) {
     let (second, _) = now();
-    TEXT.with_borrow_mut(|cached| line.push_str(cached.read(second, ['/', ' '])));
+    TEXT.with_borrow_mut(|cached| {
+        line.extend_from_slice(cached.read(second, ['/', ' ']).as_bytes());
+    });
 }
 
 /// RFC 3339 with milliseconds.

@@ -34,7 +34,7 @@ impl Subscriber for Events {
             LogFormat::Text => fields.text(),
             LogFormat::Json => fields.json(event.metadata().level()),
         };
-        self.0.err.push(line.as_bytes());
+        self.0.err.push(&line);
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -63,19 +63,19 @@ impl Visit for Fields {
 }
 
 impl Fields {
-    fn text(self) -> String {
-        let mut line = String::new();
+    fn text(self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(128);
         clock::text(&mut line);
-        line.push(' ');
-        line.push_str(&self.message);
+        line.push(b' ');
+        line.extend_from_slice(self.message.as_bytes());
         for (name, value) in self.others {
-            line.push_str(&format!(" {name}={value}"));
+            line.extend_from_slice(format!(" {name}={value}").as_bytes());
         }
-        line.push('\n');
+        line.push(b'\n');
         line
     }
 
-    fn json(self, level: &Level) -> String {
+    fn json(self, level: &Level) -> Vec<u8> {
         let mut object = Map::new();
         object.insert("time".into(), clock::json().into());
         object.insert("level".into(), level.as_str().to_ascii_lowercase().into());
@@ -83,6 +83,6 @@ impl Fields {
         for (name, value) in self.others {
             object.insert(name.into(), value.into());
         }
-        Value::Object(object).to_string() + "\n"
+        (Value::Object(object).to_string() + "\n").into_bytes()
     }
 }

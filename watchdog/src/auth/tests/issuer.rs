@@ -114,10 +114,10 @@ async fn answer(stream: TcpStream, url: String, state: Arc<Mutex<State>>) {
     let head = String::from_utf8(head).unwrap();
     let is_keys = head.starts_with("GET /keys HTTP/1.1\r\n");
     assert!(is_keys || head.starts_with("GET /.well-known/openid-configuration HTTP/1.1\r\n"));
-    assert!(head.contains(&format!("host: {}\r\n", url.trim_start_matches("http://"))));
+    assert!(head.contains(&format!("Host: {}\r\n", url.trim_start_matches("http://"))));
     let (reply, delay) = {
         let mut state = state.lock().unwrap();
-        let agent = head.lines().find_map(|line| line.strip_prefix("user-agent: "));
+        let agent = head.lines().find_map(|line| line.strip_prefix("User-Agent: "));
         state.agents.push(agent.unwrap_or_default().to_owned());
         state.key_fetches += u32::from(is_keys);
         if state.failures > 0 {
