@@ -51,6 +51,8 @@ enum State {
     Starting,
     /// Listening.
     Ready,
+    /// Running, but nobody was found listening any more. Calls try all the same, and are told.
+    Silent,
     /// Gone for good, and why.
     Dead(String),
 }
@@ -107,7 +109,7 @@ impl Upstream {
         request: Request<Body>,
         context: Context,
     ) -> Result<Response<Body>, Error> {
-        if !self.is_ready() {
+        if !matches!(*self.state.borrow(), State::Ready | State::Silent) {
             Deadline::bound(context.deadline, self.ready()).await?;
         }
         let request = match &self.buffer_requests {
@@ -127,7 +129,7 @@ impl Upstream {
         let reason = match settled.await {
             Ok(Ok(state)) => match &*state {
                 State::Dead(reason) => reason.clone(),
-                State::Ready | State::Starting => return Ok(()),
+                State::Ready | State::Silent | State::Starting => return Ok(()),
             },
             Ok(Err(_)) => "has been stopped".to_owned(),
             Err(_) => format!("did not accept a connection within {:?}", self.patience),

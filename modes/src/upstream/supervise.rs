@@ -114,9 +114,9 @@ async fn live(mut child: Child, duty: &Duty) -> End {
             () = listens(duty, PROBE.0), if !ready => {
                 duty.tell.send_replace(State::Ready);
             }
-            // A call found nobody, so that the next ones had better wait.
+            // Probes should know before the next call does.
             () = duty.doubt.notified(), if ready => {
-                duty.tell.send_replace(State::Starting);
+                duty.tell.send_replace(State::Silent);
             }
         }
     };

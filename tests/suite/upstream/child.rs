@@ -205,17 +205,14 @@ fn background_function_of_the_same_group_ends_with_the_watchdog() {
 
 /// Readiness is what the next call would find.
 #[test]
-fn function_that_stops_listening_is_unready_until_it_listens_again() {
-    let dog = http().env("write_timeout", "1s").start();
+fn function_that_stops_listening_is_unready() {
+    let dog = http().start();
     await_ready(&dog);
     let play = Play::new([Step::Body, Step::Unlisten, Step::Reply, Step::Close]);
     assert_eq!(dog.call(&play.post("x")).status(), 200);
     assert_eq!(dog.get("/").status(), 502);
     eventually(DEADLINE, "the function to be unready", || dog.get("/_/ready").status() == 503);
-    // A call waits for it now, within its time.
-    let start = Instant::now();
     assert_eq!(dog.get("/").status(), 502);
-    assert!(start.elapsed() >= Duration::from_millis(800), "it did not wait");
     assert_eq!(dog.get("/_/health").status(), 200);
 }
 
@@ -225,7 +222,12 @@ fn calls_wait_while_a_function_that_left_with_0_is_started_again() {
     await_ready(&dog);
     let response = dog.call(&Play::new([Step::Body, Step::Exit(0)]).post("x"));
     assert_eq!(response.status(), 502);
-    assert_eq!(dog.get("/after").status(), 200, "{}", dog.log());
+    // Only calls that come before its end is noticed fail: not all those of two seconds.
+    let mut failed = 0;
+    while dog.get("/after").status() != 200 {
+        failed += 1;
+        assert!(failed < 20, "{}", dog.log());
+    }
 }
 
 #[test]
