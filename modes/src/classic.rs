@@ -15,7 +15,7 @@ use crate::{
     deadline::Deadline,
     error::Error,
     logs::{Log, Stream},
-    process::{Environment, Exit, Input, Launcher, Stderr, feed, while_feeding},
+    process::{Arrived, Environment, Exit, Input, Launcher, Stderr, while_feeding},
     sniff,
     spool::{self, Output},
 };
@@ -119,11 +119,12 @@ impl Classic {
             debug::target(&head.uri);
         }
         let environment = self.environment(head, &body)?;
-        let input = if body.is_end_stream() && !config.marshal_request {
-            Input::Empty
+        let body = if config.marshal_request {
+            Body::stream(marshal::Marshal::new(&head.headers, body))
         } else {
-            Input::Pipe
+            body
         };
+        let input = Input::Body(Arrived::of(body).await?);
         let stderr = if config.combine_output { Stderr::WithStdout } else { Stderr::Pipe };
         let (mut process, pipes) = config.launcher.spawn(environment, input, stderr)?;
         if let Some(stderr) = pipes.stderr {
@@ -138,16 +139,9 @@ impl Classic {
             .await?;
             Ok((output, process.wait().await?))
         };
-        let (output, exit) = match pipes.stdin {
+        let (output, exit) = match pipes.unfed {
             None => work.await?,
-            Some(stdin) => {
-                let body = if config.marshal_request {
-                    Body::stream(marshal::Marshal::new(&head.headers, body))
-                } else {
-                    body
-                };
-                while_feeding(feed(body, stdin), work).await?
-            }
+            Some(unfed) => while_feeding(unfed.feed(), work).await?,
         };
         if config.write_debug && !exit.is_success() {
             debug::failure(exit, output.start());

@@ -21,7 +21,7 @@ use crate::{
     deadline::{Deadline, Timer},
     error::Error,
     logs::{Log, Stream},
-    process::{Environment, Input, Launcher, Process, Stderr, feed},
+    process::{Arrived, Environment, Input, Launcher, Process, Stderr},
 };
 
 /// What one read of the pipe asks for: the size of a pipe that nobody enlarged (pipe(7)).
@@ -69,7 +69,8 @@ impl Streaming {
         } else {
             Environment::new()
         };
-        let mut running = self.start(environment, body, deadline)?;
+        let input = Input::Body(Arrived::of(body).await?);
+        let mut running = self.start(environment, input, deadline)?;
         let mut first = running.next().await?;
         if head.method == Method::HEAD {
             // hyper drops the body of an answer to HEAD, which would end the call half way.
@@ -91,10 +92,9 @@ impl Streaming {
     fn start(
         &self,
         environment: Environment,
-        body: Body,
+        input: Input,
         deadline: Option<Deadline>,
     ) -> Result<Running, Error> {
-        let input = if body.is_end_stream() { Input::Empty } else { Input::Pipe };
         let (process, pipes) = self.config.launcher.spawn(environment, input, Stderr::Pipe)?;
         if let Some(stderr) = pipes.stderr {
             self.config.log.follow(Stream::Stderr, stderr);
@@ -102,7 +102,7 @@ impl Streaming {
         Ok(Running {
             process,
             stdout: Some(pipes.stdout),
-            feed: pipes.stdin.map(|stdin| Box::pin(feed(body, stdin)) as Feed),
+            feed: pipes.unfed.map(|unfed| Box::pin(unfed.feed()) as Feed),
             timer: deadline.map(Deadline::timer),
             buffer: BytesMut::new(),
         })

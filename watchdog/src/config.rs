@@ -208,7 +208,7 @@ fn launcher(settings: &Settings, environment: &Environment, reaper: &Reaper) -> 
             missing.name
         );
     }
-    Launcher { program, environment: environment.base().to_vec(), reaper: reaper.clone() }
+    Launcher::new(program, environment.base(), reaper.clone())
 }
 
 /// A call waits for a child that does not listen yet a little less long than its own time-outs
