@@ -14,9 +14,10 @@ use crate::{
     cgi,
     deadline::Deadline,
     error::Error,
-    logs::{Log, Stream},
-    process::{Arrived, Environment, Exit, Input, Launcher, Stderr, while_feeding},
+    logs::Log,
+    process::{Arrived, Environment, Exit, Launcher, Stderr, while_feeding},
     sniff,
+    spare::{self, Source, Started},
     spool::{self, Output},
 };
 
@@ -60,19 +61,26 @@ pub struct Config {
     pub debug_headers: bool,
     /// Where outputs are kept.
     pub spool: spool::Config,
+    /// Processes that are started ahead of calls. Not with `cgi_headers`: nothing of a call can
+    /// be in their environment.
+    pub spares: Option<spare::Config>,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Classic {
     config: Config,
+    pub(crate) source: Source,
 }
 
 impl Classic {
-    /// Ready for calls at once.
+    /// Ready for calls at once. With spares, must be called within a tokio runtime.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config }
+        let stderr = if config.combine_output { Stderr::WithStdout } else { Stderr::Pipe };
+        let spares = config.spares.clone().filter(|_| !config.cgi_headers);
+        let source = Source::new(config.launcher.clone(), stderr, config.log.clone(), spares);
+        Self { config, source }
     }
 
     /// One call. A process that failed is an answer (500), not an error.
@@ -124,14 +132,10 @@ impl Classic {
         } else {
             body
         };
-        let input = Input::Body(Arrived::of(body).await?);
-        let stderr = if config.combine_output { Stderr::WithStdout } else { Stderr::Pipe };
-        let (mut process, pipes) = config.launcher.spawn(environment, input, stderr)?;
-        if let Some(stderr) = pipes.stderr {
-            config.log.follow(Stream::Stderr, stderr);
-        }
+        let Started { mut process, stdout, unfed, busy: _busy } =
+            self.source.start(environment, Arrived::of(body).await?)?;
         let work = async {
-            let output = spool::collect(&pipes.stdout, &config.spool, |piece| {
+            let output = spool::collect(&stdout, &config.spool, |piece| {
                 if config.write_debug {
                     config.log.sink.raw(piece);
                 }
@@ -139,7 +143,7 @@ impl Classic {
             .await?;
             Ok((output, process.wait().await?))
         };
-        let (output, exit) = match pipes.unfed {
+        let (output, exit) = match unfed {
             None => work.await?,
             Some(unfed) => while_feeding(unfed.feed(), work).await?,
         };

@@ -69,6 +69,21 @@ impl Process {
         self.leader.as_raw_nonzero().get().unsigned_abs()
     }
 
+    /// Gives a process that was started with [`Input::Open`] its input. Must be called once, and
+    /// within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the host has no descriptors left.
+    pub(crate) fn begin(&self, input: Arrived) -> Result<Option<Unfed>, Error> {
+        let Some(stdin) = &self.stdin else { return Ok(None) };
+        stdin.begin(input).map_err(Error::io("writing the function's input"))
+    }
+
+    /// Whether the process has exited, and waits to be reaped.
+    pub(crate) fn has_exited(&self) -> bool {
+        has_exited(self.leader)
+    }
+
     /// Waits until the process has exited, ends what is left of its group, reaps it.
     ///
     /// A member of the group that moved to a group or session of its own is not touched.
@@ -108,7 +123,8 @@ impl Process {
         let _ = rustix::process::waitpid(Some(self.leader), WaitOptions::NOHANG);
     }
 
-    fn poll_exited(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// [`Process::exited`], for those who wait for many.
+    pub(crate) fn poll_exited(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if has_exited(self.leader) {
             return Poll::Ready(Ok(()));
         }

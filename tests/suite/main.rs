@@ -19,6 +19,7 @@ mod metrics;
 mod processes;
 mod serializing;
 mod shutdown;
+mod spares;
 mod spawning;
 mod static_files;
 mod streaming;

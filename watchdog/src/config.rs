@@ -7,7 +7,7 @@ use modes::{
     logs,
     process::{Launcher, Program, Reaper},
     proxy::Target,
-    spool, static_files, streaming, upstream,
+    spare, spool, static_files, streaming, upstream,
 };
 
 use crate::{
@@ -148,6 +148,10 @@ fn mode(
         limit: settings.spool_limit.map(u64::from),
         directory: settings.temp_dir.clone(),
     };
+    let spares = (settings.warm_spares > 0).then_some(spare::Config {
+        count: settings.warm_spares,
+        max_age: settings.warm_spares_max_age,
+    });
     match settings.mode {
         Mode::Classic | Mode::Serializing => modes::Config::Classic(classic::Config {
             launcher: launcher(),
@@ -165,12 +169,14 @@ fn mode(
             write_debug: settings.write_debug,
             debug_headers: settings.debug_headers,
             spool,
+            spares,
         }),
         Mode::Streaming => modes::Config::Streaming(streaming::Config {
             launcher: launcher(),
             log,
             content_type: settings.content_type.clone(),
             cgi_headers: settings.cgi_headers,
+            spares,
         }),
         Mode::Http => {
             let (target, base) = match settings.upstream.clone() {

@@ -1,8 +1,11 @@
 //! Prometheus metrics, with the names, labels and buckets that dashboards know.
 
-use std::time::Duration;
+mod spares;
+
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, StatusCode};
+use modes::spare::Counters;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
@@ -49,6 +52,14 @@ impl Metrics {
         registry.register(Box::new(duration.clone()))?;
         registry.register(Box::new(in_flight.clone()))?;
         Ok(Self { registry, total, duration, in_flight })
+    }
+
+    /// Shows what happens to spares, too.
+    ///
+    /// # Errors
+    /// Never in practice: the names are constant, and this is called once.
+    pub fn show_spares(&self, counters: Arc<Counters>) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(spares::Spares::new(counters)?))
     }
 
     /// One more call in flight.

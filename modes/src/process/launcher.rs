@@ -94,6 +94,26 @@ impl Launcher {
         input: Input,
         stderr: Stderr,
     ) -> Result<(Process, Pipes), Error> {
+        self.start(extra, input, stderr, false)
+    }
+
+    /// [`spawn`](Self::spawn) for a process that has no call yet: nothing is added to its
+    /// environment, its input stays open, and it is killed when the calling thread ends, as it is
+    /// when the watchdog is killed.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub(crate) fn spare(&self, stderr: Stderr) -> Result<(Process, Pipes), Error> {
+        self.start(Environment::new(), Input::Open, stderr, true)
+    }
+
+    fn start(
+        &self,
+        extra: Environment,
+        input: Input,
+        stderr: Stderr,
+        bound: bool,
+    ) -> Result<(Process, Pipes), Error> {
         let doing = Error::io("connecting pipes to the function");
         // Our ends are ready before there is a process, so that nothing but that can fail.
         let input = self.connect(input).map_err(doing)?;
@@ -111,7 +131,7 @@ impl Launcher {
             theirs.as_fd(),
             their_stderr.as_ref().unwrap_or(&theirs).as_fd(),
         ];
-        let leader = self.execute(extra, streams)?;
+        let leader = self.execute(extra, streams, bound)?;
         let process = Process {
             leader,
             watch: None,
@@ -143,7 +163,12 @@ impl Launcher {
         Ok(Connected { theirs: End::Own(theirs), ours: Some(ours), unfed })
     }
 
-    fn execute(&self, extra: Environment, streams: [BorrowedFd<'_>; 3]) -> Result<Pid, Error> {
+    fn execute(
+        &self,
+        extra: Environment,
+        streams: [BorrowedFd<'_>; 3],
+        bound: bool,
+    ) -> Result<Pid, Error> {
         let common = &self.common;
         let found;
         let program = match &common.path {
@@ -167,7 +192,7 @@ impl Launcher {
             arguments: &arguments.iter().map(CString::as_c_str).collect(),
             environment: &environment.into_iter().collect(),
             streams,
-            bound: false,
+            bound,
         };
         spawn::spawn(&command).map_err(|source| {
             if source.raw_os_error() == Some(Errno::TOOBIG.raw_os_error()) {
