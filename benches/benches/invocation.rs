@@ -33,11 +33,9 @@ fn log() -> Log {
 
 fn launcher(argv: &[&str]) -> Launcher {
     let argv: Vec<_> = argv.iter().map(Into::into).collect();
-    Launcher {
-        program: Program::new(&argv, std::env::var_os("PATH")),
-        environment: std::env::vars_os().collect(),
-        reaper: Reaper::new(Duration::from_secs(2)),
-    }
+    let program = Program::new(&argv, std::env::var_os("PATH"));
+    let environment: Vec<_> = std::env::vars_os().collect();
+    Launcher::new(program, &environment, Reaper::new(Duration::from_secs(2)))
 }
 
 fn classic_mode() -> Config {
@@ -51,6 +49,7 @@ fn classic_mode() -> Config {
         marshal_request: false,
         write_debug: false,
         debug_headers: false,
+        spares: None,
         spool: spool::Config {
             memory: 1 << 20,
             limit: Some(4 << 30),
@@ -61,7 +60,13 @@ fn classic_mode() -> Config {
 
 fn streaming_mode() -> Config {
     let (launcher, log) = (launcher(&["cat"]), log());
-    Config::Streaming(streaming::Config { launcher, log, content_type: None, cgi_headers: true })
+    Config::Streaming(streaming::Config {
+        launcher,
+        log,
+        content_type: None,
+        cgi_headers: true,
+        spares: None,
+    })
 }
 
 fn http_mode(port: u16) -> Config {

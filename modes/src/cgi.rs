@@ -6,18 +6,16 @@
 //! passed. Neither is `Proxy`: programs that look for `HTTP_PROXY` in any letter case would let the
 //! caller redirect their own requests (CVE-2016-5385, "httpoxy").
 
-use std::{
-    ffi::{OsStr, OsString},
-    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
-};
-
-use http::{HeaderName, header, request::Parts};
+use http::{HeaderName, HeaderValue, header, request::Parts};
 use percent_encoding::percent_decode_str;
 
 use crate::{error::Error, process::Environment};
 
 /// The kernel takes no string above 128 KiB, the end mark included (`MAX_ARG_STRLEN`, execve(2)).
 const MAX_ENTRY: usize = 128 * 1024 - 1;
+
+/// In front of every name.
+const PREFIX: &str = "Http_";
 
 /// Which of the two programs' variables a function gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,38 +33,38 @@ pub enum Style {
 /// [`Error::Environment`] when something cannot be represented: a path with a NUL byte, or an
 /// entry above the kernel's limit.
 pub fn environment(head: &Parts, length: Option<u64>, style: Style) -> Result<Environment, Error> {
-    let mut variables = Environment::with_capacity(head.headers.len() + 6);
+    let mut variables = Environment::new();
     for name in head.headers.keys().filter(|name| !is_reserved(name)) {
         // The first value of a repeated header counts.
         if let Some(value) = head.headers.get(name) {
-            let entry = (variable_name(name), OsString::from_vec(value.as_bytes().to_vec()));
-            check_size(&entry, || format!("header {}", canonical(name, '-')))?;
-            variables.push(entry);
+            check_size(name, value)?;
+            let variable = PREFIX.bytes().chain(spelling(name, '_').map(|c| c as u8));
+            variables.push(variable, value.as_bytes());
         }
     }
-    let mut set = |name: &str, value: &OsStr| variables.push((name.into(), value.into()));
-    set("Http_Method", head.method.as_str().as_ref());
+    let mut set = |name: &str, value: &[u8]| variables.push(name.bytes(), value);
+    set("Http_Method", head.method.as_str().as_bytes());
     match style {
         Style::Classic => {
             let length = length.map_or_else(|| "-1".to_owned(), |length| length.to_string());
-            set("Http_ContentLength", length.as_ref());
-            set("Http_Content_Length", length.as_ref());
+            set("Http_ContentLength", length.as_bytes());
+            set("Http_Content_Length", length.as_bytes());
             if let Some(host) = host(head) {
-                set("Http_Host", OsStr::from_bytes(host));
+                set("Http_Host", host);
             }
         }
         Style::Of => {
             if let Some(length) = head.headers.get(header::CONTENT_LENGTH) {
-                set("Http_Content_Length", OsStr::from_bytes(length.as_bytes()));
+                set("Http_Content_Length", length.as_bytes());
             }
         }
     }
     if head.headers.contains_key(header::TRANSFER_ENCODING) {
         // The only transfer coding that gets past the parser.
-        set("Http_Transfer_Encoding", "chunked".as_ref());
+        set("Http_Transfer_Encoding", b"chunked");
     }
     if let Some(query) = head.uri.query().filter(|query| !query.is_empty()) {
-        set("Http_Query", query.as_ref());
+        set("Http_Query", query.as_bytes());
     }
     let path: Vec<u8> = percent_decode_str(head.uri.path()).collect();
     if path.contains(&0) {
@@ -77,7 +75,7 @@ pub fn environment(head: &Parts, length: Option<u64>, style: Style) -> Result<En
         });
     }
     if !path.is_empty() {
-        set("Http_Path", OsStr::from_bytes(&path));
+        set("Http_Path", &path);
     }
     Ok(variables)
 }
@@ -85,7 +83,7 @@ pub fn environment(head: &Parts, length: Option<u64>, style: Style) -> Result<En
 /// The host the client asked for: of the request line when it is absolute (RFC 9112 section 3.2.2).
 fn host(head: &Parts) -> Option<&[u8]> {
     let line = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-    line.or_else(|| head.headers.get(header::HOST).map(http::HeaderValue::as_bytes))
+    line.or_else(|| head.headers.get(header::HOST).map(HeaderValue::as_bytes))
 }
 
 fn is_reserved(name: &HeaderName) -> bool {
@@ -94,34 +92,27 @@ fn is_reserved(name: &HeaderName) -> bool {
     OURS.contains(&name.as_str())
 }
 
-fn variable_name(name: &HeaderName) -> OsString {
-    let mut variable = String::from("Http_");
-    variable.push_str(&canonical(name, '_'));
-    variable.into()
-}
-
 /// Go's canonical spelling, `x-call-id` → `X-Call-Id`, with `separator` for the hyphens.
 pub(crate) fn canonical(name: &HeaderName, separator: char) -> String {
-    let mut upper = true;
-    name.as_str()
-        .chars()
-        .map(|c| {
-            let c = if upper { c.to_ascii_uppercase() } else { c };
-            upper = c == '-';
-            if upper { separator } else { c }
-        })
-        .collect()
+    spelling(name, separator).collect()
 }
 
-fn check_size(
-    (name, value): &(OsString, OsString),
-    what: impl FnOnce() -> String,
-) -> Result<(), Error> {
-    if name.len() + 1 + value.len() < MAX_ENTRY {
+/// [`canonical`], character by character. All of them are ASCII, as names are.
+fn spelling(name: &HeaderName, separator: char) -> impl Iterator<Item = char> {
+    let mut upper = true;
+    name.as_str().chars().map(move |c| {
+        let c = if upper { c.to_ascii_uppercase() } else { c };
+        upper = c == '-';
+        if upper { separator } else { c }
+    })
+}
+
+fn check_size(name: &HeaderName, value: &HeaderValue) -> Result<(), Error> {
+    if PREFIX.len() + name.as_str().len() + 1 + value.len() < MAX_ENTRY {
         return Ok(());
     }
     Err(Error::Environment {
-        what: what(),
+        what: format!("header {}", canonical(name, '-')),
         why: "it is larger than the 128 KiB that the kernel allows for one variable",
         too_large: true,
     })
@@ -129,7 +120,7 @@ fn check_size(
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, Request};
+    use http::Request;
 
     use super::*;
 
@@ -141,8 +132,9 @@ mod tests {
         let (head, ()) = request.body(()).unwrap().into_parts();
         let mut all: Vec<String> = environment(&head, length, style)
             .unwrap()
-            .into_iter()
-            .map(|(name, value)| format!("{}={}", name.display(), value.display()))
+            .iter()
+            .map(|(name, value)| [name, value].join(&b'='))
+            .map(|variable| String::from_utf8(variable).unwrap())
             .collect();
         all.sort();
         all

@@ -15,9 +15,10 @@ use crate::{
     deadline::Deadline,
     decimal,
     error::Error,
-    logs::{Log, Stream},
-    process::{Environment, Exit, Input, Launcher, Stderr, feed, while_feeding},
+    logs::Log,
+    process::{Arrived, Environment, Exit, Launcher, Stderr, while_feeding},
     sniff,
+    spare::{self, Source, Started},
     spool::{self, Output},
 };
 
@@ -61,19 +62,26 @@ pub struct Config {
     pub debug_headers: bool,
     /// Where outputs are kept.
     pub spool: spool::Config,
+    /// Processes that are started ahead of calls. Not with `cgi_headers`: nothing of a call can
+    /// be in their environment.
+    pub spares: Option<spare::Config>,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Classic {
     config: Config,
+    pub(crate) source: Source,
 }
 
 impl Classic {
-    /// Ready for calls at once.
+    /// Ready for calls at once. With spares, must be called within a tokio runtime.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config }
+        let stderr = if config.combine_output { Stderr::WithStdout } else { Stderr::Pipe };
+        let spares = config.spares.clone().filter(|_| !config.cgi_headers);
+        let source = Source::new(config.launcher.clone(), stderr, config.log.clone(), spares);
+        Self { config, source }
     }
 
     /// One call. A process that failed is an answer (500), not an error.
@@ -120,18 +128,15 @@ impl Classic {
             debug::target(&head.uri);
         }
         let environment = self.environment(head, &body)?;
-        let input = if body.is_end_stream() && !config.marshal_request {
-            Input::Empty
+        let body = if config.marshal_request {
+            Body::stream(marshal::Marshal::new(&head.headers, body))
         } else {
-            Input::Pipe
+            body
         };
-        let stderr = if config.combine_output { Stderr::WithStdout } else { Stderr::Pipe };
-        let (mut process, pipes) = config.launcher.spawn(environment, input, stderr)?;
-        if let Some(stderr) = pipes.stderr {
-            config.log.follow(Stream::Stderr, stderr);
-        }
+        let Started { mut process, stdout, unfed, busy: _busy } =
+            self.source.start(environment, Arrived::of(body).await?)?;
         let work = async {
-            let output = spool::collect(&pipes.stdout, &config.spool, |piece| {
+            let output = spool::collect(&stdout, &config.spool, |piece| {
                 if config.write_debug {
                     config.log.sink.raw(piece);
                 }
@@ -139,16 +144,9 @@ impl Classic {
             .await?;
             Ok((output, process.wait().await?))
         };
-        let (output, exit) = match pipes.stdin {
+        let (output, exit) = match unfed {
             None => work.await?,
-            Some(stdin) => {
-                let body = if config.marshal_request {
-                    Body::stream(marshal::Marshal::new(&head.headers, body))
-                } else {
-                    body
-                };
-                while_feeding(feed(body, stdin), work).await?
-            }
+            Some(unfed) => while_feeding(unfed.feed(), work).await?,
         };
         if config.write_debug && !exit.is_success() {
             debug::failure(exit, output.start());

@@ -5,6 +5,8 @@
 //! ([`static_files`]). Modes know nothing of environment variables, listeners, metrics or
 //! gateways; whoever builds one hands down all it needs in its [`Config`].
 //!
+//! [`spare`] starts processes ahead of their calls.
+//!
 //! Below the modes: [`process`] is the only spawner of the workspace, [`proxy`] forwards requests,
 //! [`cgi`] turns a request head into variables, [`spool`] keeps outputs, [`logs`] copies lines.
 //! Below those: [`http1`], [`body`] and [`error`].
@@ -22,6 +24,7 @@ mod mode;
 pub mod process;
 pub mod proxy;
 mod sniff;
+pub mod spare;
 pub mod spool;
 pub mod static_files;
 pub mod streaming;

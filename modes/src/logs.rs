@@ -50,6 +50,25 @@ impl Log {
         });
     }
 
+    /// Copies the lines that are in the pipe now, and leaves what comes later.
+    pub(crate) fn take(&self, stream: Stream, pipe: &pipe::Receiver) {
+        // As much as a pipe holds that nobody enlarged (pipe(7)): its writer may go on meanwhile.
+        const MOST: usize = 64 * 1024;
+        let mut lines = Lines { longest: self.longest_line.max(1), scanned: 0 };
+        let (mut buffer, mut taken) = (BytesMut::new(), 0);
+        let mut piece = [0; 4 * 1024];
+        while taken < MOST
+            && let Ok(length @ 1..) = rustix::io::read(pipe, &mut piece[..])
+        {
+            taken += length;
+            buffer.extend_from_slice(&piece[..length]);
+            lines.take(&mut buffer, |line| self.sink.line(stream, line));
+        }
+        if !buffer.is_empty() {
+            self.sink.line(stream, &buffer);
+        }
+    }
+
     async fn copy(&self, stream: Stream, pipe: &pipe::Receiver) -> io::Result<()> {
         let mut lines = Lines { longest: self.longest_line.max(1), scanned: 0 };
         let mut buffer = BytesMut::with_capacity(4 * 1024);

@@ -1,10 +1,13 @@
 //! The closed set of modes: an enum that only delegates.
 
+use std::sync::Arc;
+
 use http::{Request, Response};
 
 use crate::{
     Body, Context, Error,
     classic::{self, Classic},
+    spare,
     static_files::{self, StaticFiles},
     streaming::{self, Streaming},
     upstream::{self, Upstream},
@@ -82,8 +85,20 @@ impl Mode {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         match self {
+            Self::Classic(mode) => mode.source.is_ready(),
+            Self::Streaming(mode) => mode.source.is_ready(),
             Self::Upstream(mode) => mode.is_ready(),
-            Self::Classic(_) | Self::Streaming(_) | Self::Static(_) => true,
+            Self::Static(_) => true,
+        }
+    }
+
+    /// What happened to spares, where there are any.
+    #[must_use]
+    pub fn spares(&self) -> Option<Arc<spare::Counters>> {
+        match self {
+            Self::Classic(mode) => mode.source.counters(),
+            Self::Streaming(mode) => mode.source.counters(),
+            Self::Upstream(_) | Self::Static(_) => None,
         }
     }
 
@@ -98,8 +113,10 @@ impl Mode {
     /// Ends what the mode keeps running between calls.
     pub async fn stop(&self) {
         match self {
+            Self::Classic(mode) => mode.source.stop().await,
+            Self::Streaming(mode) => mode.source.stop().await,
             Self::Upstream(mode) => mode.stop().await,
-            Self::Classic(_) | Self::Streaming(_) | Self::Static(_) => {}
+            Self::Static(_) => {}
         }
     }
 }

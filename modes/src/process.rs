@@ -1,19 +1,17 @@
 //! The only spawner of the workspace: start a program in a process group of its own, connect its
 //! standard streams, end the whole group, reap it exactly once.
 //!
-//! `std::process::Command` stays on its vfork-like `posix_spawn` path as long as nothing here sets
-//! a `pre_exec`, a user or a working directory, and the program is an absolute path
-//! (`library/std/src/sys/process/unix/unix.rs`); [`Program`] resolves it once, at start.
+//! A call costs as few system calls as can be: [`Launcher`] has prepared all that calls have in
+//! common, input that [`Arrived`] is written and closed before the process exists, only standard
+//! output is watched by the reactor, and the process itself only when it outlives its output.
+//! `spawn` makes the child.
 //!
 //! The order in which a group ends matters. A process that has exited but was not waited for keeps
 //! its number, so its group can be signalled without ever hitting a stranger that was given the
 //! same number: first notice the exit *without* reaping, then signal the group, then reap.
 
 use std::{
-    ffi::OsString,
     io,
-    os::{fd::OwnedFd, unix::process::CommandExt as _},
-    process::Command,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -24,147 +22,29 @@ use rustix::{
 };
 use tokio::net::unix::pipe;
 
+mod arrived;
+mod environment;
 mod exit;
 mod feed;
 mod group;
 pub mod init;
+mod launcher;
+mod pipes;
 mod program;
+mod spawn;
 mod watch;
 
 pub use self::{
+    arrived::Arrived,
+    environment::Environment,
     exit::Exit,
-    feed::{Stdin, feed, while_feeding},
+    feed::{Stdin, Unfed, while_feeding},
     group::Reaper,
+    launcher::{Input, Launcher, Stderr},
+    pipes::Pipes,
     program::{Program, Unresolved},
 };
 use crate::error::Error;
-
-/// Variables of an environment, in order; a later one replaces an earlier one of the same name.
-pub type Environment = Vec<(OsString, OsString)>;
-
-/// What a process's standard input is connected to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// Nothing: reading it finds its end at once. Not `/dev/null`, which an image need not have.
-    Empty,
-    /// A pipe, see [`Pipes::stdin`].
-    Pipe,
-}
-
-/// What becomes of a process's standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stderr {
-    /// A pipe of its own, see [`Pipes::stderr`].
-    Pipe,
-    /// The same pipe as standard output, so that both keep their order.
-    WithStdout,
-}
-
-/// Our ends of a process's pipes, non-blocking and closed on exec.
-#[derive(Debug)]
-pub struct Pipes {
-    /// Present with [`Input::Pipe`].
-    pub stdin: Option<Stdin>,
-    /// Standard output.
-    pub stdout: Arc<pipe::Receiver>,
-    /// Present with [`Stderr::Pipe`].
-    pub stderr: Option<pipe::Receiver>,
-}
-
-/// Everything that all processes of one function have in common.
-#[derive(Clone, Debug)]
-pub struct Launcher {
-    /// What to run.
-    pub program: Program,
-    /// The environment before a call adds to it.
-    pub environment: Environment,
-    /// Who ends and reaps what a call leaves behind.
-    pub reaper: Reaper,
-}
-
-impl Launcher {
-    /// Starts one process. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`Error::Spawn`] when the program cannot be executed, [`Error::Environment`] when the
-    /// kernel finds the environment too large (`E2BIG`, execve(2)), [`Error::Io`] when the host
-    /// has no descriptors left.
-    #[expect(clippy::disallowed_methods, reason = "this is modes::process")]
-    pub fn spawn(
-        &self,
-        extra: Environment,
-        input: Input,
-        stderr: Stderr,
-    ) -> Result<(Process, Pipes), Error> {
-        let doing = Error::io("connecting pipes to the function");
-        let program = self.program.path().map_err(|unresolved| Error::Spawn {
-            program: unresolved.name.clone(),
-            source: io::Error::new(io::ErrorKind::NotFound, unresolved.to_string()),
-        })?;
-        let mut command = Command::new(&program);
-        command
-            .arg0(self.program.name())
-            .args(self.program.args())
-            .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .envs(extra)
-            .process_group(0);
-
-        let (stdout, child_stdout) = io::pipe().map_err(doing)?;
-        let stderr = match stderr {
-            Stderr::WithStdout => {
-                command.stderr(child_stdout.try_clone().map_err(doing)?);
-                None
-            }
-            Stderr::Pipe => {
-                let (ours, theirs) = io::pipe().map_err(doing)?;
-                command.stderr(theirs);
-                Some(pipe::Receiver::from_owned_fd(OwnedFd::from(ours)).map_err(doing)?)
-            }
-        };
-        command.stdout(child_stdout);
-        let stdin = match input {
-            Input::Empty => {
-                command.stdin(io::pipe().map_err(doing)?.0);
-                None
-            }
-            Input::Pipe => {
-                let (theirs, ours) = io::pipe().map_err(doing)?;
-                command.stdin(theirs);
-                let sender = pipe::Sender::from_owned_fd(OwnedFd::from(ours)).map_err(doing)?;
-                Some(Stdin::new(sender))
-            }
-        };
-        let stdout = pipe::Receiver::from_owned_fd(OwnedFd::from(stdout)).map_err(doing)?;
-        let stdout = Arc::new(stdout);
-
-        // The handle is dropped: reaping is ours, and dropping a std Child neither kills nor waits.
-        let child = command.spawn().map_err(|source| {
-            if source.raw_os_error() == Some(Errno::TOOBIG.raw_os_error()) {
-                Error::Environment {
-                    what: "the request's headers together".to_owned(),
-                    why: "the kernel's limit for arguments and environment is exceeded",
-                    too_large: true,
-                }
-            } else {
-                Error::Spawn { program: program.display().to_string(), source }
-            }
-        })?;
-        let leader = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let Some(leader) = leader.filter(|pid| !pid.is_init()) else {
-            return Err(doing(io::Error::other("the kernel gave a process no valid number")));
-        };
-        let process = Process {
-            leader,
-            watch: None,
-            reaped: false,
-            reaper: self.reaper.clone(),
-            stdin: stdin.clone(),
-            stdout: Arc::clone(&stdout),
-        };
-        Ok((process, Pipes { stdin, stdout, stderr }))
-    }
-}
 
 /// One process and the group it leads. Dropping it before [`Process::wait`] is done ends the group
 /// in the background: TERM, the grace period, KILL, reap.
@@ -187,6 +67,21 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.leader.as_raw_nonzero().get().unsigned_abs()
+    }
+
+    /// Gives a process that was started with [`Input::Open`] its input. Must be called once, and
+    /// within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the host has no descriptors left.
+    pub(crate) fn begin(&self, input: Arrived) -> Result<Option<Unfed>, Error> {
+        let Some(stdin) = &self.stdin else { return Ok(None) };
+        stdin.begin(input).map_err(Error::io("writing the function's input"))
+    }
+
+    /// Whether the process has exited, and waits to be reaped.
+    pub(crate) fn has_exited(&self) -> bool {
+        has_exited(self.leader)
     }
 
     /// Waits until the process has exited, ends what is left of its group, reaps it.
@@ -227,7 +122,8 @@ impl Process {
         group::has_other_members(self.leader)
     }
 
-    fn poll_exited(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// [`Process::exited`], for those who wait for many.
+    pub(crate) fn poll_exited(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if has_exited(self.leader) {
             return Poll::Ready(Ok(()));
         }

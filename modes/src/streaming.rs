@@ -20,8 +20,9 @@ use crate::{
     cgi,
     deadline::{Deadline, Timer},
     error::Error,
-    logs::{Log, Stream},
-    process::{Environment, Input, Launcher, Process, Stderr, feed},
+    logs::Log,
+    process::{Arrived, Environment, Launcher, Process, Stderr},
+    spare::{self, Busy, Source, Started},
 };
 
 /// What one read of the pipe asks for: the size of a pipe that nobody enlarged (pipe(7)).
@@ -38,19 +39,25 @@ pub struct Config {
     pub content_type: Option<HeaderValue>,
     /// Whether the request head goes into the environment.
     pub cgi_headers: bool,
+    /// Processes that are started ahead of calls. Not with `cgi_headers`: nothing of a call can
+    /// be in their environment.
+    pub spares: Option<spare::Config>,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Streaming {
     config: Config,
+    pub(crate) source: Source,
 }
 
 impl Streaming {
-    /// Ready for calls at once.
+    /// Ready for calls at once. With spares, must be called within a tokio runtime.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config }
+        let spares = config.spares.clone().filter(|_| !config.cgi_headers);
+        let source = Source::new(config.launcher.clone(), Stderr::Pipe, config.log.clone(), spares);
+        Self { config, source }
     }
 
     /// One call: the response is there with the first byte of output.
@@ -69,7 +76,8 @@ impl Streaming {
         } else {
             Environment::new()
         };
-        let mut running = self.start(environment, body, deadline)?;
+        let started = self.source.start(environment, Arrived::of(body).await?)?;
+        let mut running = Running::new(started, deadline);
         let mut first = running.next().await?;
         if head.method == Method::HEAD {
             // hyper drops the body of an answer to HEAD, which would end the call half way.
@@ -87,26 +95,6 @@ impl Streaming {
         }
         Ok(response)
     }
-
-    fn start(
-        &self,
-        environment: Environment,
-        body: Body,
-        deadline: Option<Deadline>,
-    ) -> Result<Running, Error> {
-        let input = if body.is_end_stream() { Input::Empty } else { Input::Pipe };
-        let (process, pipes) = self.config.launcher.spawn(environment, input, Stderr::Pipe)?;
-        if let Some(stderr) = pipes.stderr {
-            self.config.log.follow(Stream::Stderr, stderr);
-        }
-        Ok(Running {
-            process,
-            stdout: Some(pipes.stdout),
-            feed: pipes.stdin.map(|stdin| Box::pin(feed(body, stdin)) as Feed),
-            timer: deadline.map(Deadline::timer),
-            buffer: BytesMut::new(),
-        })
-    }
 }
 
 type Feed = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -120,9 +108,22 @@ struct Running {
     feed: Option<Feed>,
     timer: Option<Timer>,
     buffer: BytesMut,
+    /// While the call lasts.
+    _busy: Option<Busy>,
 }
 
 impl Running {
+    fn new(started: Started, deadline: Option<Deadline>) -> Self {
+        Self {
+            process: started.process,
+            stdout: Some(started.stdout),
+            feed: started.unfed.map(|unfed| Box::pin(unfed.feed()) as Feed),
+            timer: deadline.map(Deadline::timer),
+            buffer: BytesMut::new(),
+            _busy: started.busy,
+        }
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }

@@ -54,6 +54,13 @@ impl Ended {
     }
 }
 
+/// The words of the environment variable `WATCHDOG_THROUGH`, which every watchdog is started
+/// through.
+fn wrapper() -> Vec<String> {
+    let words = std::env::var("WATCHDOG_THROUGH").unwrap_or_default();
+    words.split_whitespace().map(str::to_owned).collect()
+}
+
 impl Launch {
     /// `program`, or the one that the environment variable `WATCHDOG_BIN` names.
     #[must_use]
@@ -64,7 +71,7 @@ impl Launch {
             program: other.unwrap_or_else(|| program.into()),
             arguments: Vec::new(),
             environment: Vec::new(),
-            wrapper: Vec::new(),
+            wrapper: wrapper(),
             directory: None,
             with_metrics: false,
             temp: tempfile::Builder::new()
@@ -111,8 +118,8 @@ impl Launch {
 
     /// Starts it through another program, such as `["unshare", "--pid"]`.
     #[must_use]
-    pub fn through(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(|&word| word.to_owned()).collect();
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.wrapper = program.iter().map(|&word| word.to_owned()).chain(wrapper()).collect();
         self
     }
 

@@ -19,6 +19,8 @@ mod metrics;
 mod processes;
 mod serializing;
 mod shutdown;
+mod spares;
+mod spawning;
 mod static_files;
 mod streaming;
 mod upgrade;
@@ -31,3 +33,6 @@ fn watchdog() -> e2e::Launch {
 
 /// The function that speaks HTTP.
 const UPSTREAM: &str = env!("CARGO_BIN_EXE_upstream");
+
+/// Runs a program whose kernel lacks some system calls.
+const REFUSE: &str = env!("CARGO_BIN_EXE_refuse");

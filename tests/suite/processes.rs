@@ -404,7 +404,7 @@ fn child_leads_a_process_group_of_its_own() {
 
 /// Descriptors above the usual three that this process passes on: whoever started the tests left
 /// them open without `O_CLOEXEC` (proc(5), `/proc/PID/fdinfo`).
-fn passed_on() -> Vec<String> {
+pub(crate) fn passed_on() -> Vec<String> {
     let entries = fs::read_dir("/proc/self/fdinfo").expect("proc").flatten();
     let passed_on = |path: &Path| {
         let info = fs::read_to_string(path).unwrap_or_default();

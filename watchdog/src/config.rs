@@ -7,7 +7,7 @@ use modes::{
     logs,
     process::{Launcher, Program, Reaper},
     proxy::Target,
-    spool, static_files, streaming, upstream,
+    spare, spool, static_files, streaming, upstream,
 };
 
 use crate::{
@@ -158,6 +158,10 @@ fn mode(
         limit: settings.spool_limit.map(u64::from),
         directory: settings.temp_dir.clone(),
     };
+    let spares = (settings.warm_spares > 0).then_some(spare::Config {
+        count: settings.warm_spares,
+        max_age: settings.warm_spares_max_age,
+    });
     match settings.mode {
         Mode::Classic | Mode::Serializing => modes::Config::Classic(classic::Config {
             launcher: launcher(),
@@ -174,12 +178,14 @@ fn mode(
             write_debug: settings.write_debug,
             debug_headers: settings.debug_headers,
             spool,
+            spares,
         }),
         Mode::Streaming => modes::Config::Streaming(streaming::Config {
             launcher: launcher(),
             log,
             content_type: settings.content_type.clone(),
             cgi_headers: settings.cgi_headers,
+            spares,
         }),
         Mode::Http => {
             let (target, base) = match settings.upstream.clone() {
@@ -217,7 +223,7 @@ fn launcher(settings: &Settings, environment: &Environment, reaper: &Reaper) -> 
             if settings.mode.forks() { "; calls will fail until there is one" } else { "" };
         tracing::error!("fprocess {:?}: {missing}{outlook}", missing.name);
     }
-    Launcher { program, environment: environment.base().to_vec(), reaper: reaper.clone() }
+    Launcher::new(program, environment.base(), reaper.clone())
 }
 
 /// A call waits for a child that does not listen yet a little less long than its own time-outs

@@ -76,8 +76,8 @@ struct Reading<'a> {
 /// # Errors
 /// `settings` of the outcome is an error when a mistake is fatal: no `fprocess` in a mode that runs
 /// one, an unknown mode, a port out of range or used twice, `mode=http` without a usable upstream,
-/// token authentication without the function's name and namespace, or any mistake at all with
-/// `strict_config`.
+/// token authentication without the function's name and namespace, spares in a mode or with an
+/// option that cannot have them, or any mistake at all with `strict_config`.
 #[must_use]
 pub fn parse(environment: &Environment) -> Outcome {
     let mut reading = Reading::new(environment);

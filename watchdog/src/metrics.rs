@@ -1,14 +1,19 @@
 //! Prometheus metrics, with the names, labels and buckets that dashboards know.
 
-use std::{sync::OnceLock, time::Duration};
+mod process;
+mod spares;
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{Method, StatusCode};
+use modes::spare::Counters;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     TextEncoder,
 };
-
-mod process;
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -67,6 +72,14 @@ impl Metrics {
         registry.register(Box::new(in_flight.clone()))?;
         let at_hand = [const { OnceLock::new() }; AT_HAND];
         Ok(Self { registry, total, duration, in_flight, at_hand })
+    }
+
+    /// Shows what happens to spares, too.
+    ///
+    /// # Errors
+    /// Never in practice: the names are constant, and this is called once.
+    pub fn show_spares(&self, counters: Arc<Counters>) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(spares::Spares::new(counters)?))
     }
 
     /// One more call in flight.

@@ -96,9 +96,13 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     for line in config.banner {
         tracing::info!("{line}");
     }
+    let metrics = Metrics::new()?;
+    if let Some(spares) = mode.spares() {
+        metrics.show_spares(spares)?;
+    }
     let router = Arc::new(Router {
         config: config.router,
-        ledger: Arc::new(Ledger::new(Metrics::new()?, log)),
+        ledger: Arc::new(Ledger::new(metrics, log)),
         health: Health::new(config.health),
         auth,
         limiter: Limiter::new(config.limit),

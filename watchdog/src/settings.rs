@@ -142,6 +142,12 @@ pub struct Settings {
     /// (new)
     pub spool_limit: Option<NonZeroU64>,
 
+    /// Processes that are started ahead of calls and wait for their input; not with `cgi_headers`.
+    /// Default 0. (new)
+    pub warm_spares: usize,
+    /// How long one of them waits before another takes its place. Default 5 min. (new)
+    pub warm_spares_max_age: Option<Duration>,
+
     /// Directory of the lock file and of spooled bodies (`TMPDIR`). Default `/tmp`. (both)
     pub temp_dir: PathBuf,
     /// Work without a lock file. Default off. (both)
@@ -291,6 +297,8 @@ impl Settings {
             debug_headers: false,
             spool_memory: 1 << 20,
             spool_limit: NonZeroU64::new(4 << 30),
+            warm_spares: 0,
+            warm_spares_max_age: Some(Duration::from_secs(300)),
             temp_dir: PathBuf::from("/tmp"),
             suppress_lock: false,
             ready_path: None,

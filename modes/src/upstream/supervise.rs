@@ -38,7 +38,7 @@ pub(super) struct Child {
 impl Child {
     pub(super) fn start(launcher: &Launcher, log: &Log) -> Result<Self, Error> {
         // The process holds its input open, never written: some servers end when it does.
-        let (process, pipes) = launcher.spawn(Environment::new(), Input::Pipe, Stderr::Pipe)?;
+        let (process, pipes) = launcher.spawn(Environment::new(), Input::Open, Stderr::Pipe)?;
         log.follow(Stream::Stdout, pipes.stdout);
         if let Some(stderr) = pipes.stderr {
             log.follow(Stream::Stderr, stderr);

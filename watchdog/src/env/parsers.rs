@@ -111,6 +111,18 @@ pub(super) fn count(text: &str) -> Parsed<usize> {
     small(whole_number(text)?)
 }
 
+/// The most processes that may wait for calls: each takes its memory for as long as it waits.
+const MAX_SPARES: i64 = 64;
+
+/// How many processes wait; zero is none.
+pub(super) fn spares(text: &str) -> Parsed<usize> {
+    let number = whole_number(text)?;
+    if number > MAX_SPARES {
+        return Err(Refusal::new(format!("is more than {MAX_SPARES}")));
+    }
+    small(number)
+}
+
 fn small(number: i64) -> Parsed<usize> {
     match usize::try_from(number) {
         Ok(count) if number <= MAX_COUNT => Ok(count),

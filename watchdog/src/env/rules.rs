@@ -37,9 +37,30 @@ pub(super) fn check(reading: &mut Reading<'_>) {
         };
         reading.fatal("metrics_port", "metrics_port", value, &problem);
     }
+    if reading.settings.warm_spares > 0 {
+        check_spares(reading);
+    }
     if jwt_auth {
         check_identity(reading);
     }
+}
+
+/// A spare is started before its call, so nothing of the call can be in its environment.
+fn check_spares(reading: &mut Reading<'_>) {
+    let Settings { mode, warm_spares, cgi_headers, .. } = reading.settings;
+    let problem = if !mode.forks() {
+        format!("has no meaning in mode={mode}, which starts no process for a call")
+    } else if cgi_headers {
+        let why =
+            if reading.sources.contains_key("cgi_headers") { "is on" } else { "is the default" };
+        format!(
+            "cannot be used with cgi_headers, which {why} and gives the process of each call an \
+             environment of its own; set cgi_headers=false if the function needs no Http_* variable"
+        )
+    } else {
+        return;
+    };
+    reading.fatal("warm_spares", "warm_spares", Some(warm_spares.to_string()), &problem);
 }
 
 fn check_identity(reading: &mut Reading<'_>) {
@@ -89,6 +110,9 @@ pub(super) fn notices(reading: &Reading<'_>) -> Vec<Notice> {
     }
     if settings.max_queue > 0 && settings.max_inflight.is_none() {
         note("max_queue has no effect without max_inflight".to_owned());
+    }
+    if settings.warm_spares == 0 && reading.sources.contains_key("warm_spares_max_age") {
+        note("warm_spares_max_age has no effect without warm_spares".to_owned());
     }
     if let Some(path) = &settings.ready_path
         && let Some(Source::Variable { value, .. }) = reading.sources.get("ready_path")

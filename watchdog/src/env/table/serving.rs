@@ -1,6 +1,6 @@
 //! Where calls arrive, how long they may take, and how many there may be.
 
-use super::{DURATION, Group, LIMIT, PORT, RUNS, Variable, show_count, show_limit, store};
+use super::{DURATION, FORKS, Group, LIMIT, PORT, RUNS, Variable, show_count, show_limit, store};
 use crate::duration::render;
 use crate::env::parsers;
 use crate::settings::{HEALTHCHECK_INTERVAL, Mode};
@@ -123,6 +123,24 @@ pub(super) const CONCURRENCY: Group = Group {
             accepts: DURATION,
             set: |s, v| store(&mut s.queue_timeout, parsers::wait(v)),
             show: |s| render(s.queue_timeout),
+        },
+        Variable {
+            names: &["warm_spares"],
+            modes: FORKS,
+            help: "processes started ahead of calls, which wait for input; needs cgi_headers=false",
+            default: "0",
+            accepts: "a whole number, 0 to 64",
+            set: |s, v| store(&mut s.warm_spares, parsers::spares(v)),
+            show: |s| s.warm_spares.to_string(),
+        },
+        Variable {
+            names: &["warm_spares_max_age"],
+            modes: FORKS,
+            help: "time such a process waits before another takes its place",
+            default: "5m",
+            accepts: LIMIT,
+            set: |s, v| store(&mut s.warm_spares_max_age, parsers::limit(v)),
+            show: |s| show_limit(s.warm_spares_max_age),
         },
     ],
 };

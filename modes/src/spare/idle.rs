@@ -1,0 +1,190 @@
+//! The spares that wait, shared by the calls that take them and the task that starts them.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use tokio::{net::unix::pipe, sync::Notify};
+
+use super::{Config, Counters, count};
+use crate::{
+    logs::{Log, Stream},
+    process::Process,
+};
+
+/// A process that waits for its call.
+#[derive(Debug)]
+pub(super) struct Spare {
+    pub(super) process: Process,
+    pub(super) stdout: Arc<pipe::Receiver>,
+    pub(super) since: Instant,
+    /// When it has waited too long.
+    pub(super) expires: Option<Instant>,
+    /// It wrote something already, so its output says no more about its end.
+    pub(super) spoke: bool,
+}
+
+impl Spare {
+    /// Ready when it has exited. Its output is watched for its call in any case and ends with it,
+    /// so that most spares need no watch of their own.
+    pub(super) fn poll_exited(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.spoke {
+            if self.stdout.poll_read_ready(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.spoke = true;
+        }
+        self.process.poll_exited(cx).map(drop)
+    }
+
+    /// No call will get what it wrote so far, so the log does.
+    pub(super) fn log_output(&self, log: &Log) {
+        log.take(Stream::Stdout, &self.stdout);
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Idle {
+    pub(super) config: Config,
+    pub(super) log: Log,
+    counters: Arc<Counters>,
+    /// The oldest first; `None` once stopped.
+    waiting: Mutex<Option<VecDeque<Spare>>>,
+    /// Something changed that the keeper may have to act on.
+    pub(super) changed: Notify,
+    /// Calls in flight.
+    busy: AtomicUsize,
+    cpus: usize,
+    settled: AtomicBool,
+}
+
+impl Idle {
+    pub(super) fn new(config: Config, log: Log) -> Self {
+        Self {
+            config,
+            log,
+            counters: Arc::default(),
+            waiting: Mutex::new(Some(VecDeque::new())),
+            changed: Notify::new(),
+            busy: AtomicUsize::new(0),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            settled: AtomicBool::new(false),
+        }
+    }
+
+    /// For a call: the spare that has waited longest, which is the likeliest to have started up.
+    pub(super) fn take(&self) -> Option<Spare> {
+        let taken = self.remove(|spare| !spare.process.has_exited());
+        count(if taken.is_some() { &self.counters.hits } else { &self.counters.misses });
+        self.wake_keeper();
+        taken
+    }
+
+    /// Takes out the first spare that fits.
+    pub(super) fn remove(&self, fits: impl FnMut(&mut Spare) -> bool) -> Option<Spare> {
+        let mut waiting = self.lock();
+        let waiting = waiting.as_mut()?;
+        let at = waiting.iter_mut().position(fits)?;
+        let removed = waiting.remove(at);
+        self.show(waiting.len());
+        removed
+    }
+
+    /// Takes out a spare that has exited, as soon as there is one.
+    pub(super) fn poll_dead(&self, cx: &mut Context<'_>) -> Poll<Spare> {
+        self.remove(|spare| spare.poll_exited(cx).is_ready()).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Adds a spare, unless nobody wants one any more.
+    pub(super) fn add(&self, spare: Spare) {
+        let mut waiting = self.lock();
+        if let Some(waiting) = waiting.as_mut() {
+            waiting.push_back(spare);
+            count(&self.counters.started);
+            self.show(waiting.len());
+            if waiting.len() >= self.config.count {
+                self.settle();
+            }
+        }
+    }
+
+    /// Nobody wants spares any more: those that wait are ended.
+    pub(super) fn stop(&self) {
+        // Ended behind the lock: that takes time where there is no runtime left.
+        let waiting = self.lock().take();
+        self.show(0);
+        self.changed.notify_one();
+        drop(waiting);
+    }
+
+    /// How many are missing; `None` once stopped.
+    pub(super) fn missing(&self) -> Option<usize> {
+        let waiting = self.lock();
+        waiting.as_ref().map(|waiting| self.config.count.saturating_sub(waiting.len()))
+    }
+
+    /// When the next of them has waited too long.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.lock().as_ref()?.iter().filter_map(|spare| spare.expires).min()
+    }
+
+    /// Whether a spare may be started without taking a CPU from a call.
+    pub(super) fn has_cpu(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) < self.cpus
+    }
+
+    /// The first spares were started, or cannot be.
+    pub(super) fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    pub(super) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// While calls have all the CPUs, the keeper looks by itself from time to time.
+    fn wake_keeper(&self) {
+        if self.has_cpu() {
+            self.changed.notify_one();
+        }
+    }
+
+    fn show(&self, waiting: usize) {
+        self.counters.idle.store(waiting as u64, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Spare>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call in flight, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Idle>);
+
+impl Busy {
+    pub(super) fn begin(idle: &Arc<Idle>) -> Self {
+        idle.busy.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(idle))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+        if self.0.counters.idle.load(Ordering::Relaxed) < self.0.config.count as u64 {
+            self.0.wake_keeper();
+        }
+    }
+}

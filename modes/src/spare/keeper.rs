@@ -1,0 +1,147 @@
+//! The task that keeps the number of spares up.
+
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep_until;
+
+use super::{
+    count,
+    idle::{Idle, Spare},
+};
+use crate::{
+    logs::Stream,
+    process::{Launcher, Stderr},
+};
+
+/// Between starts while calls have all the CPUs: the pool must not stay empty because calls are
+/// long. The calls use what is started, so no work is lost.
+const YIELDING: Duration = Duration::from_millis(20);
+/// Between starts after spares that ended early: from the first to the last.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// A spare that waited this long has earned a quick successor.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub(super) struct Keeper {
+    idle: Arc<Idle>,
+    launcher: Launcher,
+    stderr: Stderr,
+    /// How many were started.
+    number: u32,
+    last_start: Option<Instant>,
+    not_before: Instant,
+    pause: Duration,
+    /// Calls that had got a spare when the last one ended early.
+    hits: u64,
+}
+
+impl Keeper {
+    pub(super) fn new(idle: Arc<Idle>, launcher: Launcher, stderr: Stderr) -> Self {
+        Self {
+            idle,
+            launcher,
+            stderr,
+            number: 0,
+            last_start: None,
+            not_before: Instant::now(),
+            pause: BACK_OFF.0,
+            hits: 0,
+        }
+    }
+
+    /// Starts spares until nobody wants them any more.
+    pub(super) async fn run(mut self) {
+        let idle = Arc::clone(&self.idle);
+        while let Some(missing) = idle.missing() {
+            let now = Instant::now();
+            if let Some(old) = idle.remove(|spare| spare.expires.is_some_and(|at| at <= now)) {
+                count(&idle.counters().expired);
+                old.log_output(&idle.log);
+                // Dropped, its group is ended in the background, with its input still open.
+                continue;
+            }
+            let due = (missing > 0).then(|| self.due());
+            if due.is_some_and(|at| at <= now) {
+                self.start();
+                // Whoever waits for this thread goes first.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let next = [due, idle.next_expiry()].into_iter().flatten().min();
+            tokio::select! {
+                () = idle.changed.notified() => {}
+                () = sleep_until(next.unwrap_or(now).into()), if next.is_some() => {}
+                dead = poll_fn(|cx| idle.poll_dead(cx)) => self.bury(dead).await,
+            }
+        }
+    }
+
+    /// When a spare may be started.
+    fn due(&self) -> Instant {
+        let yielding = self.last_start.filter(|_| !self.idle.has_cpu()).map(|at| at + YIELDING);
+        yielding.map_or(self.not_before, |at| at.max(self.not_before))
+    }
+
+    fn start(&mut self) {
+        let now = Instant::now();
+        self.last_start = Some(now);
+        match self.launcher.spare(self.stderr) {
+            Ok((process, pipes)) => {
+                if let Some(stderr) = pipes.stderr {
+                    self.idle.log.follow(Stream::Stderr, stderr);
+                }
+                let expires = self.lifetime().map(|lifetime| now + lifetime);
+                let stdout = pipes.stdout;
+                self.idle.add(Spare { process, stdout, since: now, expires, spoke: false });
+            }
+            Err(error) => {
+                self.back_off(None);
+                tracing::warn!(
+                    "could not start a spare process: {error}; trying again in {:?}",
+                    self.not_before - now
+                );
+            }
+        }
+    }
+
+    /// Up to a quarter less than `max_age`, so that spares do not all expire together.
+    fn lifetime(&mut self) -> Option<Duration> {
+        let max_age = self.idle.config.max_age?;
+        let count = u32::try_from(self.idle.config.count).unwrap_or(u32::MAX).max(1);
+        let place = self.number % count;
+        self.number = self.number.wrapping_add(1);
+        Some(max_age.saturating_sub(max_age / 4 * place / count))
+    }
+
+    /// A spare ended before it had a call.
+    async fn bury(&mut self, mut spare: Spare) {
+        self.back_off(Some(spare.since));
+        let how = match spare.process.wait().await {
+            Ok(exit) => exit.to_string(),
+            Err(error) => error.to_string(),
+        };
+        spare.log_output(&self.idle.log);
+        tracing::warn!(
+            "a spare process ended before it had a call: {how} (with warm_spares a function must \
+             read its input before it acts); the next one is started in {:?}",
+            self.not_before.saturating_duration_since(Instant::now())
+        );
+    }
+
+    fn back_off(&mut self, since: Option<Instant>) {
+        let counters = self.idle.counters();
+        count(&counters.failed);
+        let hits = counters.hits.load(std::sync::atomic::Ordering::Relaxed);
+        if hits != self.hits || since.is_some_and(|since| since.elapsed() >= STABLE) {
+            self.pause = BACK_OFF.0;
+        }
+        self.hits = hits;
+        self.not_before = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(BACK_OFF.1);
+        self.idle.settle();
+    }
+}
