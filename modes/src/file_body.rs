@@ -19,8 +19,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::error::Error;
 
-/// What the first read asks for, in bytes: most files end in it.
-pub(crate) const FIRST_CHUNK: usize = 64 * 1024;
+/// Files of fewer bytes are read whole: what is gained by anything else is less than it costs.
+pub(crate) const SMALL: usize = 64 * 1024;
+
+/// What the first read asks for, in bytes.
+const FIRST_CHUNK: usize = SMALL;
 
 /// What a read asks for once a file has turned out to be long, in bytes. One such buffer exists
 /// for each body that is being sent.
