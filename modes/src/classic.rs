@@ -18,6 +18,7 @@ use crate::{
     process::{Environment, Exit, Input, Launcher, Stderr, feed, while_feeding},
     sniff,
     spool::{self, Output},
+    zero_copy::ZeroCopy,
 };
 
 mod debug;
@@ -60,6 +61,8 @@ pub struct Config {
     pub debug_headers: bool,
     /// Where outputs are kept.
     pub spool: spool::Config,
+    /// Whether an output that went to a file is sent by the kernel.
+    pub zero_copy: ZeroCopy,
 }
 
 /// See the module.
@@ -181,11 +184,13 @@ impl Classic {
         if !failed || serializing {
             headers.insert(DURATION_HEADER, seconds(started));
         }
+        let output_length = output.length();
+        let output = output.into_response_body(self.config.zero_copy);
         let body = if failed {
-            let newline = if serializing && output.length() == 0 { "" } else { "\n" };
-            Body::prefixed(Bytes::from(format!("{exit}{newline}")), output.into_body())
+            let newline = if serializing && output_length == 0 { "" } else { "\n" };
+            Body::prefixed(Bytes::from(format!("{exit}{newline}")), output)
         } else {
-            output.into_body()
+            output
         };
         let mut response = Response::new(body);
         if failed {

@@ -7,7 +7,7 @@
 //!
 //! Below the modes: [`process`] is the only spawner of the workspace, [`proxy`] forwards requests,
 //! [`cgi`] turns a request head into variables, [`spool`] keeps outputs, [`logs`] copies lines.
-//! Below those: [`body`] and [`error`].
+//! Below those: [`body`], [`zero_copy`] and [`error`].
 
 pub mod body;
 pub mod cgi;
@@ -24,6 +24,7 @@ pub mod spool;
 pub mod static_files;
 pub mod streaming;
 pub mod upstream;
+pub mod zero_copy;
 
 pub use self::{
     body::Body,
@@ -31,4 +32,5 @@ pub use self::{
     error::{Blame, Error},
     mode::{Config, Mode, StartError},
     proxy::Context,
+    zero_copy::{Data, ZeroCopy},
 };

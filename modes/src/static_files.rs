@@ -29,13 +29,15 @@ use self::{
     path::{Refusal, Target},
     resource::Resource,
 };
-use crate::{body::Body, error::Error};
+use crate::{body::Body, error::Error, file_body::Transfer, zero_copy::ZeroCopy};
 
 /// What `mode=static` needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The folder to serve (`static_path`). Everything below it is public, except dot-files.
     pub root: PathBuf,
+    /// Whether long files are sent by the kernel.
+    pub zero_copy: ZeroCopy,
 }
 
 /// `static_path` cannot be served.
@@ -87,6 +89,7 @@ pub struct RootError {
 pub struct StaticFiles {
     root: Arc<Root>,
     cache: Arc<Cache>,
+    transfer: Transfer,
 }
 
 impl StaticFiles {
@@ -97,7 +100,11 @@ impl StaticFiles {
     /// The root does not exist, is no folder, or cannot be reached.
     pub fn new(config: Config) -> Result<Self, RootError> {
         match Root::new(&config.root) {
-            Ok(root) => Ok(Self { root: Arc::new(root), cache: Arc::default() }),
+            Ok(root) => Ok(Self {
+                root: Arc::new(root),
+                cache: Arc::default(),
+                transfer: config.zero_copy.into(),
+            }),
             Err(source) => Err(RootError { root: config.root, source }),
         }
     }
@@ -117,7 +124,7 @@ impl StaticFiles {
                 Err(Refusal::Malformed) => text(StatusCode::BAD_REQUEST, "malformed path\n"),
                 Err(Refusal::Hidden) => not_found(),
                 Ok(target) => match self.find(&target).await? {
-                    Found::File(resource) => resource.respond(&parts),
+                    Found::File(resource) => resource.respond(&parts, self.transfer),
                     Found::Folder if !target.is_index => redirect(&target, parts.uri.query()),
                     Found::Folder | Found::Nothing => not_found(),
                     Found::Forbidden => text(StatusCode::FORBIDDEN, "forbidden\n"),

@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::Buf as _;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use modes::{Body, Error, proxy::Tunnel};
+use modes::{Body, Data, Error, proxy::Tunnel, zero_copy::Unsent};
 use tokio::sync::Notify;
 
 use crate::{
@@ -150,15 +150,24 @@ impl Entry {
     }
 }
 
+/// The last range of a response was not sent to its end.
+impl Unsent for Entry {
+    fn unsent(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.cut = true;
+    }
+}
+
 /// Writes the line and the count: the one place where a call ends.
 impl Drop for Entry {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         let left = "the client left before it had everything";
-        let (status, error) = match (self.status, &self.error) {
+        let error = self.error.as_deref().or_else(|| self.phase.broken());
+        let (status, error) = match (self.status, error) {
             (None, _) => (CLIENT_CLOSED, Some("the client left before it had an answer")),
             (Some(status), None) if self.cut => (status.as_u16(), Some(left)),
-            (Some(status), error) => (status.as_u16(), error.as_deref()),
+            (Some(status), error) => (status.as_u16(), error),
         };
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         self.ledger.metrics.record(code, method_label(&self.method), took);
@@ -205,22 +214,30 @@ impl Sent {
 }
 
 impl HttpBody for Sent {
-    type Data = Bytes;
+    type Data = Data;
     type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Data>, Error>>> {
         let this = &mut *self;
         if let Some(error) = this.failed.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let frame = ready!(this.body.poll_data(cx));
         match frame {
-            Some(Ok(frame)) => {
-                if let (Some(entry), Some(data)) = (&mut this.entry, frame.data_ref()) {
-                    entry.bytes += data.len() as u64;
+            Some(Ok(mut frame)) => {
+                if let (Some(entry), Some(data)) = (&mut this.entry, frame.data_mut()) {
+                    entry.bytes += data.remaining() as u64;
+                    // hyper drops the body when it has its last frame, and what the kernel has not
+                    // found yet may be missing.
+                    if let Data::Range(range) = data
+                        && (this.expected == Some(entry.bytes) || this.body.is_end_stream())
+                        && let Some(entry) = this.entry.take()
+                    {
+                        range.accompany(Box::new(entry));
+                    }
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -165,12 +165,14 @@ fn mode(
             write_debug: settings.write_debug,
             debug_headers: settings.debug_headers,
             spool,
+            zero_copy: settings.zero_copy,
         }),
         Mode::Streaming => modes::Config::Streaming(streaming::Config {
             launcher: launcher(),
             log,
             content_type: settings.content_type.clone(),
             cgi_headers: settings.cgi_headers,
+            zero_copy: settings.zero_copy,
         }),
         Mode::Http => {
             let (target, base) = match settings.upstream.clone() {
@@ -191,9 +193,10 @@ fn mode(
                 patience: patience(settings),
             })
         }
-        Mode::Static => {
-            modes::Config::Static(static_files::Config { root: settings.static_path.clone() })
-        }
+        Mode::Static => modes::Config::Static(static_files::Config {
+            root: settings.static_path.clone(),
+            zero_copy: settings.zero_copy,
+        }),
     }
 }
 

@@ -6,12 +6,13 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
     sync::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering},
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
 
+use modes::zero_copy::{self, Failure};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -41,6 +42,8 @@ pub struct Phase {
     status: AtomicU16,
     /// The head did not arrive in time.
     timed_out: AtomicBool,
+    /// Why the last response could not be sent to its end, although the client was there.
+    broken: OnceLock<String>,
 }
 
 const IDLE: u8 = 0;
@@ -62,6 +65,12 @@ impl Phase {
     /// The response broke off. An HTTP/1.0 client only notices when the connection is reset.
     pub fn fail(&self) {
         self.failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Why the last response could not be sent to its end, unless the client is to blame.
+    #[must_use]
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.get().map(String::as_str)
     }
 
     /// Part of a request head has arrived: no call yet, and nothing else to finish.
@@ -142,6 +151,22 @@ impl Connection {
         })
     }
 
+    /// Slices some of which stand for ranges that the kernel moves.
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        zero_copy::poll_send(&self.stream, cx, slices).map_err(|failure| match failure {
+            Failure::Socket(error) => error,
+            Failure::Source { .. } => {
+                let _ = self.phase.broken.set(failure.to_string());
+                self.phase.fail();
+                io::Error::other(failure)
+            }
+        })
+    }
+
     fn note_status(&self, bytes: &[u8]) {
         if let Some(digits) = bytes.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3))
             && let Some(status) = std::str::from_utf8(digits).ok().and_then(|d| d.parse().ok())
@@ -178,6 +203,10 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if zero_copy::is_reserved(bytes) {
+            // Only `poll_write_vectored` can send what such a slice stands for.
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        }
         self.note_status(bytes);
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if result.is_pending() {
@@ -192,10 +221,16 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Some(first) = slices.first() {
+        let ranges = slices.iter().any(|slice| zero_copy::is_reserved(slice));
+        if let Some(first) = slices.first().filter(|first| !zero_copy::is_reserved(first)) {
             self.note_status(first);
         }
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let result = if ranges {
+            self.poll_send(cx, slices)
+        } else {
+            let stream = Pin::new(&mut self.stream);
+            zero_copy::timed_write(slices, || stream.poll_write_vectored(cx, slices))
+        };
         if result.is_pending() {
             return self.poll_stalled(cx);
         }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     body::Body,
     error::Error,
-    file_body::{FileBody, SMALL, read_exact_at},
+    file_body::{FileBody, SMALL, Transfer, Warmth, read_exact_at},
 };
 
 /// File systems stamp changes with a clock that may tick no finer than this (ext3, FAT, HFS+).
@@ -52,7 +52,7 @@ pub(super) struct Representation {
 #[derive(Debug)]
 enum Content {
     Memory(Bytes),
-    File(Arc<File>),
+    File(Arc<File>, Arc<Warmth>),
 }
 
 impl Representation {
@@ -72,7 +72,7 @@ impl Representation {
                 read_exact_at(&file, 0, small)
                     .map_err(Error::io("reading a file under static_path"))?,
             ),
-            _ => Content::File(file),
+            _ => Content::File(file, Arc::default()),
         };
         let validators = Validators::new(stamp.length, stamp.modified, coding, read);
         let mut headers = HeaderMap::with_capacity(8);
@@ -106,7 +106,7 @@ impl Representation {
     pub(super) fn memory(&self) -> usize {
         match &self.content {
             Content::Memory(bytes) => bytes.len(),
-            Content::File(_) => 0,
+            Content::File(..) => 0,
         }
     }
 
@@ -114,14 +114,14 @@ impl Representation {
     pub(super) fn descriptors(&self) -> usize {
         match &self.content {
             Content::Memory(_) => 0,
-            Content::File(_) => 1,
+            Content::File(..) => 1,
         }
     }
 
     /// The response to a GET or HEAD; that to a HEAD may have a body still.
-    pub(super) fn respond(&self, request: &Parts) -> Response<Body> {
+    pub(super) fn respond(&self, request: &Parts, transfer: Transfer) -> Response<Body> {
         match conditional::evaluate(&request.headers, self.validators.as_ref()) {
-            Verdict::Send => self.content(request),
+            Verdict::Send => self.content(request, transfer),
             Verdict::NotModified => {
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -135,16 +135,16 @@ impl Representation {
     }
 
     /// 200, 206 or 416.
-    fn content(&self, request: &Parts) -> Response<Body> {
+    fn content(&self, request: &Parts, transfer: Transfer) -> Response<Body> {
         let total = self.stamp.length;
         match self.range(request) {
             Range::Whole => {
-                let mut response = Response::new(self.body(request, 0, total));
+                let mut response = Response::new(self.body(request, 0, total, transfer));
                 *response.headers_mut() = self.headers.clone();
                 response
             }
             Range::Part { offset, length } => {
-                let mut response = Response::new(self.body(request, offset, length));
+                let mut response = Response::new(self.body(request, offset, length, transfer));
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;
                 let headers = response.headers_mut();
                 headers.clone_from(&self.headers);
@@ -174,7 +174,7 @@ impl Representation {
         if is_ranged { range::parse(headers, self.stamp.length) } else { Range::Whole }
     }
 
-    fn body(&self, request: &Parts, offset: u64, length: u64) -> Body {
+    fn body(&self, request: &Parts, offset: u64, length: u64, transfer: Transfer) -> Body {
         if request.method != Method::GET {
             return Body::empty();
         }
@@ -184,7 +184,14 @@ impl Representation {
                 let part = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
                 Body::full(bytes.slice(part(offset)..part(offset + length)))
             }
-            Content::File(file) => Body::stream(FileBody::new(Arc::clone(file), offset, length)),
+            Content::File(file, warmth) => {
+                let body = FileBody::new(Arc::clone(file), offset, length, transfer);
+                Body::ranges(if length == self.stamp.length {
+                    body.whole(Arc::clone(warmth))
+                } else {
+                    body
+                })
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     open::{Opened, RegularFile, Root},
     representation::Representation,
 };
-use crate::{body::Body, error::Error};
+use crate::{body::Body, error::Error, file_body::Transfer};
 
 /// A file and its precompressed siblings, as they were when they were last looked at.
 #[derive(Debug)]
@@ -55,19 +55,19 @@ impl Resource {
     }
 
     /// The response to a GET or HEAD; that to a HEAD may have a body still.
-    pub(super) fn respond(&self, request: &Parts) -> Response<Body> {
+    pub(super) fn respond(&self, request: &Parts, transfer: Transfer) -> Response<Body> {
         let [only] = self.representations.as_slice() else {
-            return self.negotiate(request);
+            return self.negotiate(request, transfer);
         };
-        only.respond(request)
+        only.respond(request, transfer)
     }
 
-    fn negotiate(&self, request: &Parts) -> Response<Body> {
+    fn negotiate(&self, request: &Parts, transfer: Transfer) -> Response<Body> {
         let available: Vec<Coding> =
             self.representations.iter().filter_map(|known| known.coding).collect();
         let coding = encoding::choose(&request.headers, &available);
         let chosen = self.of(coding).unwrap_or(&self.representations[0]);
-        let mut response = chosen.respond(request);
+        let mut response = chosen.respond(request, transfer);
         if response.status() != StatusCode::PRECONDITION_FAILED {
             response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         }

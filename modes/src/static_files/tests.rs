@@ -34,7 +34,7 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("root");
         fs::create_dir(&root).unwrap();
-        let server = StaticFiles::new(Config { root }).unwrap();
+        let server = StaticFiles::new(Config { root, zero_copy: ZeroCopy::Auto }).unwrap();
         Self { folder, server }
     }
 
@@ -344,7 +344,9 @@ async fn a_mounted_config_map_is_served_and_follows_its_updates() {
 
 #[test]
 fn a_root_that_cannot_be_served_says_which_and_why() {
-    let error = StaticFiles::new(Config { root: "/nowhere/at/all".into() }).unwrap_err();
+    let error =
+        StaticFiles::new(Config { root: "/nowhere/at/all".into(), zero_copy: ZeroCopy::Auto })
+            .unwrap_err();
     assert_eq!(
         error.to_string(),
         "static_path /nowhere/at/all: No such file or directory (os error 2)"

@@ -85,7 +85,10 @@ fn a_version_that_is_known_is_taken_over_and_a_young_one_is_read_again() {
         let Opened::File(file) = root.open(b"f").unwrap() else { panic!("a file") };
         Resource::load(&root, b"f", file, known).unwrap()
     };
-    let body = |resource: &Resource| match resource.respond(&request).into_body() {
+    let body = |resource: &Resource| match resource
+        .respond(&request, crate::file_body::Transfer::Copy)
+        .into_body()
+    {
         crate::Body::Full(Some(bytes)) => bytes,
         other => panic!("{other:?}"),
     };
