@@ -298,20 +298,15 @@ fn file_cut_short_while_it_is_sent_cuts_the_connection_and_is_logged() {
 
 #[test]
 fn last_range_of_a_file_cut_short_is_no_success() {
-    // All of it is in the connection's queue, and hyper done with the body, when it is noticed.
+    // What the socket has not taken is in hyper's queue, and the body gone, when it is noticed.
     let content = pattern(MIB);
     for policy in ["on", "auto"] {
         let (dog, file) = site(policy, &content);
         fs::File::options().write(true).open(&file).unwrap().set_len(64 * MIB as u64).unwrap();
         let mut client = Client::connect_with_receive_buffer(dog.addr(), 16 * 1024);
         let range = format!("bytes={}-", 60 * MIB);
-        let mut ask = || {
-            client.send(Request::get("/large.bin").header("Range", &range).to_bytes());
-            client.read_head().status
-        };
-        if ask() != 206 {
-            continue;
-        }
+        client.send(Request::get("/large.bin").header("Range", &range).to_bytes());
+        assert_eq!(client.read_head().status, 206);
         fs::File::options().write(true).open(&file).unwrap().set_len(1000).unwrap();
         let (_, end) = client.read_body();
         assert_cut(&end);

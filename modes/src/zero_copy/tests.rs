@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Buf, Bytes};
@@ -131,6 +131,29 @@ async fn pipe_that_somebody_else_empties_is_the_sources_failure_and_no_full_sock
     let error = send(&ours, vec![piece]).await.unwrap_err();
     assert!(matches!(error, Failure::Source { .. }), "{error}");
     drop(writer);
+}
+
+#[tokio::test]
+async fn end_of_what_there_is_does_not_wait_for_more() {
+    // The kernel would hold a promised rest back for 200 ms each time (tcp(7), `TCP_CORK`).
+    const ROUNDS: u32 = 20;
+    let (reader, mut writer) = io::pipe().unwrap();
+    let pipe = Arc::new(pipe::Receiver::from_owned_fd(reader.into()).unwrap());
+    let (ours, mut theirs) = sockets().await;
+    let file = file_of(&pattern(20_000));
+    let started = Instant::now();
+    for round in 0..ROUNDS {
+        writer.write_all(&pattern(20_000)).unwrap();
+        let last = if round % 2 == 0 { next_range(&pipe).await } else { range(&file, 0, 20_000) };
+        send(&ours, vec![Bytes::from_static(b"head").into(), last]).await.unwrap();
+        let mut all = vec![0; 20_004];
+        theirs.read_exact(&mut all).await.unwrap();
+        assert!(all[4..] == pattern(20_000));
+        if round % 2 == 1 {
+            drop(next_range(&pipe).await.into_bytes().unwrap());
+        }
+    }
+    assert!(started.elapsed() < ROUNDS * Duration::from_millis(100), "{:?}", started.elapsed());
 }
 
 /// What an outflow in the middle of a large output gives.
