@@ -50,6 +50,7 @@ fn classic_mode() -> Config {
         write_debug: false,
         debug_headers: false,
         spares: None,
+        zero_copy: modes::ZeroCopy::Auto,
         spool: spool::Config {
             memory: 1 << 20,
             limit: Some(4 << 30),
@@ -66,6 +67,7 @@ fn streaming_mode() -> Config {
         content_type: None,
         cgi_headers: true,
         spares: None,
+        zero_copy: modes::ZeroCopy::Auto,
     })
 }
 
@@ -121,7 +123,10 @@ fn all(c: &mut Criterion) -> Result<(), Failure> {
 
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("file.txt"), &kilobyte)?;
-    let files = Config::Static(static_files::Config { root: folder.path().into() });
+    let files = Config::Static(static_files::Config {
+        root: folder.path().into(),
+        zero_copy: modes::ZeroCopy::Auto,
+    });
     measure(c, &runtime, "call, static 1 KB", files, ("/file.txt", &none, 1024))?;
 
     let port = benches::server::free_port().map_err(|error| error.to_string())?;

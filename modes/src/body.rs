@@ -16,7 +16,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::error::Error;
+use crate::{error::Error, zero_copy::Data};
 
 /// A request or response body. An `Err` is its last item: whoever sends it on must cut the
 /// connection, so that the receiver can tell that something is missing.
@@ -27,6 +27,8 @@ pub enum Body {
     Received(Received),
     /// Anything that produces its frames while the call runs.
     Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>),
+    /// The same, where some frames may be ranges that the kernel moves itself.
+    Ranges(Pin<Box<dyn HttpBody<Data = Data, Error = Error> + Send>>),
 }
 
 impl Body {
@@ -48,10 +50,16 @@ impl Body {
         Self::Stream(Box::pin(body))
     }
 
+    /// Frames some of which may be ranges of a file or pipe.
+    #[must_use]
+    pub fn ranges(body: impl HttpBody<Data = Data, Error = Error> + Send + 'static) -> Self {
+        Self::Ranges(Box::pin(body))
+    }
+
     /// `prefix`, then `rest`.
     #[must_use]
     pub fn prefixed(prefix: impl Into<Bytes>, rest: Self) -> Self {
-        Self::stream(Prefixed { prefix: Some(prefix.into()), rest })
+        Self::ranges(Prefixed { prefix: Some(prefix.into()), rest })
     }
 
     /// A request body that fails when no byte of it arrives for `stall`. Time only counts while
@@ -69,6 +77,18 @@ impl Body {
         }
         Self::Received(Received { incoming, stall, unread, timer: None, armed: false })
     }
+
+    /// The next frame as it is. Who asks for it has to be able to send ranges
+    /// ([`poll_send`](crate::zero_copy::poll_send)); [`HttpBody::poll_frame`] gives bytes only.
+    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Data>, Error>>> {
+        let bytes = match self {
+            Self::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
+            Self::Received(received) => ready!(received.poll_frame(cx)),
+            Self::Stream(body) => ready!(body.as_mut().poll_frame(cx)),
+            Self::Ranges(body) => return body.as_mut().poll_frame(cx),
+        };
+        Poll::Ready(bytes.map(|frame| frame.map(|frame| frame.map_data(Data::Bytes))))
+    }
 }
 
 impl fmt::Debug for Body {
@@ -77,6 +97,7 @@ impl fmt::Debug for Body {
             Self::Full(bytes) => f.debug_tuple("Full").field(bytes).finish(),
             Self::Received(_) => f.write_str("Received"),
             Self::Stream(_) => f.write_str("Stream"),
+            Self::Ranges(_) => f.write_str("Ranges"),
         }
     }
 }
@@ -93,6 +114,10 @@ impl HttpBody for Body {
             Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Received(received) => received.poll_frame(cx),
             Self::Stream(body) => body.as_mut().poll_frame(cx),
+            Self::Ranges(body) => {
+                let frame = ready!(body.as_mut().poll_frame(cx));
+                Poll::Ready(frame.map(|frame| frame.and_then(read)))
+            }
         }
     }
 
@@ -101,6 +126,7 @@ impl HttpBody for Body {
             Self::Full(bytes) => bytes.is_none(),
             Self::Received(received) => received.incoming.is_end_stream(),
             Self::Stream(body) => body.is_end_stream(),
+            Self::Ranges(body) => body.is_end_stream(),
         }
     }
 
@@ -109,7 +135,23 @@ impl HttpBody for Body {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Self::Received(received) => received.incoming.size_hint(),
             Self::Stream(body) => body.size_hint(),
+            Self::Ranges(body) => body.size_hint(),
         }
+    }
+}
+
+/// The bytes of a frame, for who cannot send ranges.
+fn read(frame: Frame<Data>) -> Result<Frame<Bytes>, Error> {
+    match frame.into_data() {
+        Ok(data) => data
+            .into_bytes()
+            .map(Frame::data)
+            .map_err(Error::io("reading what is behind a response")),
+        Err(frame) => match frame.into_trailers() {
+            Ok(trailers) => Ok(Frame::trailers(trailers)),
+            // There are no other kinds of frames (http-body 1).
+            Err(_) => Ok(Frame::data(Bytes::new())),
+        },
     }
 }
 
@@ -167,17 +209,17 @@ struct Prefixed {
 }
 
 impl HttpBody for Prefixed {
-    type Data = Bytes;
+    type Data = Data;
     type Error = Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Data>, Error>>> {
         let this = self.get_mut();
         match this.prefix.take() {
-            Some(prefix) => Poll::Ready(Some(Ok(Frame::data(prefix)))),
-            None => Pin::new(&mut this.rest).poll_frame(cx),
+            Some(prefix) => Poll::Ready(Some(Ok(Frame::data(prefix.into())))),
+            None => this.rest.poll_data(cx),
         }
     }
 

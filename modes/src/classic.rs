@@ -20,6 +20,7 @@ use crate::{
     sniff,
     spare::{self, Source, Started},
     spool::{self, Output},
+    zero_copy::ZeroCopy,
 };
 
 mod debug;
@@ -65,6 +66,8 @@ pub struct Config {
     /// Processes that are started ahead of calls. Not with `cgi_headers`: nothing of a call can
     /// be in their environment.
     pub spares: Option<spare::Config>,
+    /// Whether an output that went to a file is sent by the kernel.
+    pub zero_copy: ZeroCopy,
 }
 
 /// See the module.
@@ -180,11 +183,13 @@ impl Classic {
         if !failed || serializing {
             headers.insert(DURATION_HEADER, seconds(started));
         }
+        let output_length = output.length();
+        let output = output.into_response_body(self.config.zero_copy);
         let body = if failed {
-            let newline = if serializing && output.length() == 0 { "" } else { "\n" };
-            Body::prefixed(Bytes::from(format!("{exit}{newline}")), output.into_body())
+            let newline = if serializing && output_length == 0 { "" } else { "\n" };
+            Body::prefixed(Bytes::from(format!("{exit}{newline}")), output)
         } else {
-            output.into_body()
+            output
         };
         let mut response = Response::new(body);
         if failed {

@@ -9,7 +9,7 @@
 //!
 //! Below the modes: [`process`] is the only spawner of the workspace, [`proxy`] forwards requests,
 //! [`cgi`] turns a request head into variables, [`spool`] keeps outputs, [`logs`] copies lines.
-//! Below those: [`http1`], [`body`] and [`error`].
+//! Below those: [`http1`], [`body`], [`zero_copy`] and [`error`].
 
 pub mod body;
 pub mod cgi;
@@ -28,8 +28,8 @@ pub mod spare;
 pub mod spool;
 pub mod static_files;
 pub mod streaming;
-mod unsent;
 pub mod upstream;
+pub mod zero_copy;
 
 pub use self::{
     body::Body,
@@ -37,5 +37,5 @@ pub use self::{
     error::{Blame, Error},
     mode::{Config, Mode, StartError},
     proxy::Context,
-    unsent::unsent,
+    zero_copy::{Data, ZeroCopy},
 };

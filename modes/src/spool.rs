@@ -8,14 +8,22 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
+use rustix::pipe::fcntl_setpipe_size;
 use tokio::{net::unix::pipe, task::coop::consume_budget};
 
-use crate::{body::Body, error::Error, file_body::FileBody};
+use crate::{
+    body::Body,
+    error::Error,
+    file_body::{FileBody, Transfer},
+    zero_copy::ZeroCopy,
+};
 
 /// How much is gathered before one write to the file: few thread hops, little memory.
 const PIECE: usize = 256 * 1024;
 /// What one read of the pipe asks for: the size of a pipe that nobody enlarged (pipe(7)).
 const READ: usize = 64 * 1024;
+/// What it asks for once the pipe was full, and what the pipe is enlarged to.
+const LARGE_READ: usize = 256 * 1024;
 /// How many first bytes a content type is sniffed from (WHATWG MIME Sniffing, section 5.2).
 const SNIFFED: usize = 512;
 
@@ -65,12 +73,20 @@ impl Output {
         }
     }
 
-    /// As a response body with a known length.
+    /// As a body with a known length, that is read.
     #[must_use]
     pub fn into_body(self) -> Body {
+        self.into_response_body(ZeroCopy::Off)
+    }
+
+    /// As a body with a known length, that may be sent by the kernel.
+    #[must_use]
+    pub fn into_response_body(self, zero_copy: ZeroCopy) -> Body {
         match self {
             Self::Memory(bytes) => Body::full(bytes),
-            Self::File { file, length, .. } => Body::stream(FileBody::new(file, 0, length)),
+            Self::File { file, length, .. } => {
+                Body::ranges(FileBody::new(file, 0, length, Transfer::from(zero_copy)))
+            }
         }
     }
 }
@@ -87,8 +103,9 @@ pub async fn collect(
 ) -> Result<Output, Error> {
     let doing = Error::io("reading the function's output");
     let mut spool = Spool::new(config);
+    let mut ask = READ;
     loop {
-        spool.memory.reserve(READ);
+        spool.memory.reserve(ask);
         let before = spool.memory.len();
         // `readable` alone spends none of tokio's budget: a pipe that is never empty would keep
         // this thread from everything else.
@@ -96,7 +113,14 @@ pub async fn collect(
         pipe.readable().await.map_err(doing)?;
         match pipe.try_read_buf(&mut spool.memory) {
             Ok(0) => return spool.finish().await,
-            Ok(_) => tap(&spool.memory[before..]),
+            Ok(got) => {
+                tap(&spool.memory[before..]);
+                if got >= READ && ask == READ {
+                    ask = LARGE_READ;
+                    // Refused (EPERM) when the user's pipes hold too much already.
+                    let _ = fcntl_setpipe_size(pipe, LARGE_READ);
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(doing(error)),
         }

@@ -1,9 +1,11 @@
 //! `mode=static`: the files below one folder, without a function.
 //!
-//! A request is a pipeline: method, path, file, coding, conditions, range, response. Everything
-//! that asks the disk happens in one piece on one of tokio's blocking threads, small files
-//! included; longer ones follow as a `FileBody`.
+//! A request is a pipeline: method, path, file, coding, conditions, range, response. What was learnt
+//! of a file is kept for a second (`cache`), small contents included, so that most requests ask the
+//! disk for nothing. Everything that does ask it happens in one piece on one of tokio's blocking
+//! threads; long contents follow as a `FileBody`.
 
+mod cache;
 mod conditional;
 mod content_type;
 mod encoding;
@@ -11,28 +13,31 @@ mod open;
 mod path;
 mod range;
 mod representation;
+mod resource;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Instant};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
     header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, X_CONTENT_TYPE_OPTIONS},
-    request::Parts,
 };
 use tokio::task::spawn_blocking;
 
 use self::{
+    cache::Cache,
     open::{Opened, Root},
     path::{Refusal, Target},
-    representation::Representation,
+    resource::Resource,
 };
-use crate::{body::Body, error::Error};
+use crate::{body::Body, error::Error, file_body::Transfer, zero_copy::ZeroCopy};
 
 /// What `mode=static` needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The folder to serve (`static_path`). Everything below it is public, except dot-files.
     pub root: PathBuf,
+    /// Whether long files are sent by the kernel.
+    pub zero_copy: ZeroCopy,
 }
 
 /// `static_path` cannot be served.
@@ -76,9 +81,15 @@ pub struct RootError {
 /// `application/octet-stream`), `X-Content-Type-Options: nosniff` (an upload cannot pose as a
 /// page), `Accept-Ranges: bytes`, and unless the file's time is one of those that image builders
 /// give to all files, Last-Modified and a strong `ETag` of size and time.
+///
+/// A change of a file, of a link or of a folder on the way to it is seen at most a second later. A
+/// content is never mixed of two versions, unless a long file is overwritten in place while it is
+/// sent.
 #[derive(Clone, Debug)]
 pub struct StaticFiles {
     root: Arc<Root>,
+    cache: Arc<Cache>,
+    transfer: Transfer,
 }
 
 impl StaticFiles {
@@ -89,7 +100,11 @@ impl StaticFiles {
     /// The root does not exist, is no folder, or cannot be reached.
     pub fn new(config: Config) -> Result<Self, RootError> {
         match Root::new(&config.root) {
-            Ok(root) => Ok(Self { root: Arc::new(root) }),
+            Ok(root) => Ok(Self {
+                root: Arc::new(root),
+                cache: Arc::default(),
+                transfer: config.zero_copy.into(),
+            }),
             Err(source) => Err(RootError { root: config.root, source }),
         }
     }
@@ -108,30 +123,55 @@ impl StaticFiles {
             match path::map(parts.uri.path()) {
                 Err(Refusal::Malformed) => text(StatusCode::BAD_REQUEST, "malformed path\n"),
                 Err(Refusal::Hidden) => not_found(),
-                Ok(target) => {
-                    let root = Arc::clone(&self.root);
-                    spawn_blocking(move || find(&root, &target, &parts))
-                        .await
-                        .map_err(io::Error::other)
-                        .map_err(Error::io("looking for a file under static_path"))??
-                }
+                Ok(target) => match self.find(&target).await? {
+                    Found::File(resource) => resource.respond(&parts, self.transfer),
+                    Found::Folder if !target.is_index => redirect(&target, parts.uri.query()),
+                    Found::Folder | Found::Nothing => not_found(),
+                    Found::Forbidden => text(StatusCode::FORBIDDEN, "forbidden\n"),
+                },
             }
         };
         Ok(if is_head { response.map(|_| Body::empty()) } else { response })
     }
+
+    /// From what is known, or from the disk.
+    async fn find(&self, target: &Target) -> Result<Found, Error> {
+        let now = Instant::now();
+        let known = match self.cache.get(&target.file, now) {
+            Some((resource, true)) => return Ok(Found::File(resource)),
+            Some((resource, false)) => Some(resource),
+            None => None,
+        };
+        let (root, name) = (Arc::clone(&self.root), target.file.clone());
+        let found = spawn_blocking(move || look(&root, &name, known.as_deref()))
+            .await
+            .map_err(io::Error::other)
+            .map_err(Error::io("looking for a file under static_path"))??;
+        match &found {
+            Found::File(resource) => self.cache.put(&target.file, Arc::clone(resource), now),
+            Found::Folder | Found::Nothing | Found::Forbidden => self.cache.forget(&target.file),
+        }
+        Ok(found)
+    }
+}
+
+/// What a name leads to.
+enum Found {
+    File(Arc<Resource>),
+    Folder,
+    Nothing,
+    Forbidden,
 }
 
 /// The part that asks the disk. Blocks.
-fn find(root: &Root, target: &Target, request: &Parts) -> Result<Response<Body>, Error> {
-    let opened = root.open(&target.file).map_err(Error::io("opening a file under static_path"))?;
-    match opened {
-        Opened::File(file) => {
-            Representation::select(root, &target.file, file, &request.headers)?.respond(request)
-        }
-        Opened::Folder if !target.is_index => Ok(redirect(target, request.uri.query())),
-        Opened::Folder | Opened::Absent => Ok(not_found()),
-        Opened::Forbidden => Ok(text(StatusCode::FORBIDDEN, "forbidden\n")),
-    }
+fn look(root: &Root, name: &[u8], known: Option<&Resource>) -> Result<Found, Error> {
+    let opened = root.open(name).map_err(Error::io("opening a file under static_path"))?;
+    Ok(match opened {
+        Opened::File(file) => Found::File(Arc::new(Resource::load(root, name, file, known)?)),
+        Opened::Folder => Found::Folder,
+        Opened::Absent => Found::Nothing,
+        Opened::Forbidden => Found::Forbidden,
+    })
 }
 
 fn not_found() -> Response<Body> {

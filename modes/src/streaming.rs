@@ -4,16 +4,12 @@
 //! a status; a failure after it is the body's last item and cuts the connection.
 
 use std::{
-    io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body::{Body as HttpBody, Frame};
-use tokio::net::unix::pipe;
 
 use crate::{
     body::Body,
@@ -23,10 +19,8 @@ use crate::{
     logs::Log,
     process::{Arrived, Environment, Launcher, Process, Stderr},
     spare::{self, Busy, Source, Started},
+    zero_copy::{Data, Outflow, ZeroCopy},
 };
-
-/// What one read of the pipe asks for: the size of a pipe that nobody enlarged (pipe(7)).
-const READ: usize = 64 * 1024;
 
 /// What this mode needs to know.
 #[derive(Debug)]
@@ -42,6 +36,8 @@ pub struct Config {
     /// Processes that are started ahead of calls. Not with `cgi_headers`: nothing of a call can
     /// be in their environment.
     pub spares: Option<spare::Config>,
+    /// Whether outputs are spliced.
+    pub zero_copy: ZeroCopy,
 }
 
 /// See the module.
@@ -76,18 +72,23 @@ impl Streaming {
         } else {
             Environment::new()
         };
+        let is_head = head.method == Method::HEAD;
+        // What nobody gets has to be read all the same.
+        let zero_copy = if is_head { ZeroCopy::Off } else { self.config.zero_copy };
         let started = self.source.start(environment, Arrived::of(body).await?)?;
-        let mut running = Running::new(started, deadline);
+        let mut running = Running::new(started, deadline, zero_copy);
         let mut first = running.next().await?;
-        if head.method == Method::HEAD {
+        if is_head {
             // hyper drops the body of an answer to HEAD, which would end the call half way.
-            while first.is_some() {
+            while first.take().is_some() {
                 first = running.next().await?;
             }
         }
         let body = match first {
             None => Body::empty(),
-            Some(piece) => Body::stream(Output { first: Some(piece), running: Some(running) }),
+            Some(piece) => {
+                Body::ranges(Output { first: Some(piece), running: Some(running), failed: false })
+            }
         };
         let mut response = Response::new(body);
         if let Some(content_type) = self.config.content_type.clone() {
@@ -103,33 +104,31 @@ type Feed = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 struct Running {
     process: Process,
     /// `None` at the end of output.
-    stdout: Option<Arc<pipe::Receiver>>,
+    stdout: Option<Outflow>,
     /// `None` when all input is fed.
     feed: Option<Feed>,
     timer: Option<Timer>,
-    buffer: BytesMut,
     /// While the call lasts.
     _busy: Option<Busy>,
 }
 
 impl Running {
-    fn new(started: Started, deadline: Option<Deadline>) -> Self {
+    fn new(started: Started, deadline: Option<Deadline>, zero_copy: ZeroCopy) -> Self {
         Self {
             process: started.process,
-            stdout: Some(started.stdout),
+            stdout: Some(Outflow::new(started.stdout, zero_copy)),
             feed: started.unfed.map(|unfed| Box::pin(unfed.feed()) as Feed),
             timer: deadline.map(Deadline::timer),
-            buffer: BytesMut::new(),
             _busy: started.busy,
         }
     }
 
-    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+    async fn next(&mut self) -> Result<Option<Data>, Error> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// The next piece of output, or `None` when the process has succeeded.
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Data>, Error>> {
         if let Some(feed) = &mut self.feed
             && let Poll::Ready(result) = feed.as_mut().poll(cx)
         {
@@ -139,10 +138,10 @@ impl Running {
         if let Some(passed) = self.timer.as_mut().and_then(|timer| timer.poll_passed(cx)) {
             return Poll::Ready(Err(passed));
         }
-        if let Some(stdout) = &self.stdout {
-            match ready!(poll_read(stdout, &mut self.buffer, cx)) {
-                Ok(0) => self.stdout = None,
-                Ok(_) => return Poll::Ready(Ok(Some(self.buffer.split().freeze()))),
+        if let Some(stdout) = &mut self.stdout {
+            match ready!(stdout.poll_next(cx)) {
+                Ok(None) => self.stdout = None,
+                Ok(piece) => return Poll::Ready(Ok(piece)),
                 Err(source) => {
                     return Poll::Ready(Err(Error::io("reading the function's output")(source)));
                 }
@@ -153,47 +152,40 @@ impl Running {
     }
 }
 
-fn poll_read(
-    pipe: &pipe::Receiver,
-    buffer: &mut BytesMut,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    buffer.reserve(READ);
-    loop {
-        ready!(pipe.poll_read_ready(cx))?;
-        match pipe.try_read_buf(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            done => return Poll::Ready(done),
-        }
-    }
-}
-
 /// The response body: a first piece that was waited for, then the rest.
 struct Output {
-    first: Option<Bytes>,
+    first: Option<Data>,
+    /// Stays when the call has failed, because to drop it is to empty the pipe, and a piece that is
+    /// under way may still be in there.
     running: Option<Running>,
+    failed: bool,
 }
 
 impl HttpBody for Output {
-    type Data = Bytes;
+    type Data = Data;
     type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Data>, Error>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(Frame::data(first))));
         }
-        let Some(running) = &mut self.running else { return Poll::Ready(None) };
+        let failed = self.failed;
+        let Some(running) = self.running.as_mut().filter(|_| !failed) else {
+            return Poll::Ready(None);
+        };
         let next = ready!(running.poll_next(cx));
-        if !matches!(next, Ok(Some(_))) {
-            self.running = None;
+        match &next {
+            Ok(Some(_)) => {}
+            Ok(None) => self.running = None,
+            Err(_) => self.failed = true,
         }
         Poll::Ready(next.map(|piece| piece.map(Frame::data)).transpose())
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.running.is_none()
+        self.first.is_none() && (self.running.is_none() || self.failed)
     }
 }

@@ -251,6 +251,12 @@ impl Client {
         self.received.drain(..count).collect()
     }
 
+    /// Bytes as they come, to the end of the connection.
+    pub fn read_raw_to_end(&mut self) -> Vec<u8> {
+        while self.fill_more().is_ok() {}
+        std::mem::take(&mut self.received)
+    }
+
     /// Whether the server ends the connection (FIN or RST) within the client's patience. Bytes that
     /// come before that are thrown away.
     #[must_use]

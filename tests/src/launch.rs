@@ -16,7 +16,7 @@ use crate::{DEADLINE, Watchdog, capture::Capture, eventually, free_port, running
 /// A watchdog that is about to be started.
 ///
 /// Its environment is empty but for `PATH`, `HOME` and `TMPDIR` (a directory of its own, so that
-/// lock files do not meet), `port=0` and `metrics_port=0`.
+/// lock files do not meet), `port=0`, `metrics_port=0` and what `WATCHDOG_ENV` holds.
 pub struct Launch {
     program: PathBuf,
     /// Whether the program is ours, which tells the port the kernel gave it.
@@ -38,6 +38,17 @@ pub struct Ended {
     pub stdout: String,
     /// All it wrote to standard error.
     pub stderr: String,
+}
+
+/// Variables of every start that the test does not set itself: `WATCHDOG_ENV="name=value …"`.
+#[must_use]
+pub fn everywhere() -> Vec<(String, String)> {
+    let variables = std::env::var("WATCHDOG_ENV").unwrap_or_default();
+    let pair = |word: &str| {
+        let (name, value) = word.split_once('=').expect("WATCHDOG_ENV is name=value words");
+        (name.to_owned(), value.to_owned())
+    };
+    variables.split_whitespace().map(pair).collect()
 }
 
 impl Ended {
@@ -239,6 +250,7 @@ impl Launch {
             .env("TMPDIR", self.temp_dir())
             .env("port", port.to_string())
             .env("metrics_port", metrics_port.to_string())
+            .envs(everywhere())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

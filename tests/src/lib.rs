@@ -28,7 +28,7 @@ pub mod procfs;
 pub use client::{Client, ReadError};
 pub use eventually::{DEADLINE, eventually};
 pub use framing::{End, Piece};
-pub use launch::{Ended, Launch};
+pub use launch::{Ended, Launch, everywhere};
 pub use message::{Head, Request, Response};
 pub use ports::free_port;
 pub use prometheus::Metrics;

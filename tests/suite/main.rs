@@ -25,6 +25,7 @@ mod static_files;
 mod streaming;
 mod upgrade;
 mod upstream;
+mod zero_copy;
 
 /// The watchdog of this workspace, or `WATCHDOG_BIN`, about to be started.
 fn watchdog() -> e2e::Launch {

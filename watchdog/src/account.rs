@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::Buf as _;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use modes::{Body, Deadline, Error, process::Exit, proxy::Tunnel};
+use modes::{Body, Data, Deadline, Error, process::Exit, proxy::Tunnel};
 use tokio::sync::Notify;
 
 use crate::{
@@ -242,22 +242,22 @@ impl Sent {
 }
 
 impl HttpBody for Sent {
-    type Data = Bytes;
+    type Data = Data;
     type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Data>, Error>>> {
         let this = &mut *self;
         if let Some(error) = this.failed.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let frame = ready!(this.body.poll_data(cx));
         match frame {
             Some(Ok(frame)) => {
                 match (&mut this.entry, frame.data_ref()) {
-                    (Some(entry), Some(data)) => entry.bytes += data.len() as u64,
+                    (Some(entry), Some(data)) => entry.bytes += data.remaining() as u64,
                     // Nothing follows trailers, so hyper does not ask for more.
                     (entry @ Some(_), None) => entry.take().into_iter().for_each(Entry::complete),
                     (None, _) => {}

@@ -179,6 +179,7 @@ fn mode(
             debug_headers: settings.debug_headers,
             spool,
             spares,
+            zero_copy: settings.zero_copy,
         }),
         Mode::Streaming => modes::Config::Streaming(streaming::Config {
             launcher: launcher(),
@@ -186,6 +187,7 @@ fn mode(
             content_type: settings.content_type.clone(),
             cgi_headers: settings.cgi_headers,
             spares,
+            zero_copy: settings.zero_copy,
         }),
         Mode::Http => {
             let (target, base) = match settings.upstream.clone() {
@@ -206,9 +208,10 @@ fn mode(
                 patience: patience(settings),
             })
         }
-        Mode::Static => {
-            modes::Config::Static(static_files::Config { root: settings.static_path.clone() })
-        }
+        Mode::Static => modes::Config::Static(static_files::Config {
+            root: settings.static_path.clone(),
+            zero_copy: settings.zero_copy,
+        }),
     }
 }
 

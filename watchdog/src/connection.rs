@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use modes::unsent;
+use modes::zero_copy::{self, Failure, unsent};
 use rustix::event::{PollFd, PollFlags};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -110,6 +110,21 @@ impl Connection {
              Content-Length: {length}\r\nConnection: close\r\n\r\n{text}"
         );
         let _ = self.stream.try_write(answer.as_bytes());
+    }
+
+    /// Slices some of which stand for ranges that the kernel moves.
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        zero_copy::poll_send(&self.stream, cx, slices).map_err(|failure| match failure {
+            Failure::Socket(error) => error,
+            Failure::Source { .. } => {
+                self.phase.cut(failure.to_string());
+                io::Error::other(failure)
+            }
+        })
     }
 
     /// The client takes nothing: has it been like that for too long, or the call?
@@ -213,6 +228,10 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if zero_copy::is_reserved(bytes) {
+            // Only `poll_write_vectored` can send what such a slice stands for.
+            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
+        }
         self.note_status(bytes);
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if result.is_pending() {
@@ -227,10 +246,16 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Some(first) = slices.first() {
+        let ranges = slices.iter().any(|slice| zero_copy::is_reserved(slice));
+        if let Some(first) = slices.first().filter(|first| !zero_copy::is_reserved(first)) {
             self.note_status(first);
         }
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let result = if ranges {
+            self.poll_send(cx, slices)
+        } else {
+            let stream = Pin::new(&mut self.stream);
+            zero_copy::timed_write(slices, || stream.poll_write_vectored(cx, slices))
+        };
         if result.is_pending() {
             return self.poll_stalled(cx);
         }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
+use modes::ZeroCopy;
 
 /// How a call becomes work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -141,6 +142,9 @@ pub struct Settings {
     /// Bytes one body may have in memory and file together; `None` is no limit. Default 4 GiB.
     /// (new)
     pub spool_limit: Option<NonZeroU64>,
+    /// Whether the kernel moves the bytes of files and pipes to the client by itself. Default auto.
+    /// (new)
+    pub zero_copy: ZeroCopy,
 
     /// Processes that are started ahead of calls and wait for their input; not with `cgi_headers`.
     /// Default 0. (new)
@@ -299,6 +303,7 @@ impl Settings {
             spool_limit: NonZeroU64::new(4 << 30),
             warm_spares: 0,
             warm_spares_max_age: Some(Duration::from_secs(300)),
+            zero_copy: ZeroCopy::Auto,
             temp_dir: PathBuf::from("/tmp"),
             suppress_lock: false,
             ready_path: None,

@@ -10,10 +10,13 @@ use std::{
     ffi::OsStr,
     fs::File,
     io,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt as _},
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    },
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use rustix::{
@@ -50,9 +53,31 @@ pub(super) enum Opened {
 #[derive(Debug)]
 pub(super) struct RegularFile {
     pub(super) file: Arc<File>,
+    pub(super) stamp: Stamp,
+}
+
+/// What tells one version of a file from every other, as far as a file system does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
     /// In bytes.
     pub(super) length: u64,
     pub(super) modified: SystemTime,
+    /// Seconds and nanoseconds of the last change of content, owner or mode; nobody can set it.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// Whether the last change was this long ago at `then`, so that no later one can have been
+    /// given the same time by a coarse clock.
+    pub(super) fn is_settled(&self, then: SystemTime, margin: Duration) -> bool {
+        let Ok(since_epoch) = then.duration_since(SystemTime::UNIX_EPOCH) else { return false };
+        let (seconds, _) = self.changed;
+        since_epoch
+            .checked_sub(margin)
+            .is_some_and(|limit| i64::try_from(limit.as_secs()).is_ok_and(|limit| seconds < limit))
+    }
 }
 
 impl Root {
@@ -100,8 +125,14 @@ fn classify(opened: io::Result<OwnedFd>) -> io::Result<Opened> {
     };
     let metadata = file.metadata()?;
     Ok(if metadata.is_file() {
-        let (length, modified) = (metadata.len(), metadata.modified()?);
-        Opened::File(RegularFile { file: Arc::new(file), length, modified })
+        let stamp = Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            length: metadata.len(),
+            modified: metadata.modified()?,
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        };
+        Opened::File(RegularFile { file: Arc::new(file), stamp })
     } else if metadata.is_dir() {
         Opened::Folder
     } else {
@@ -135,7 +166,7 @@ mod tests {
             Opened::File(opened) => {
                 let mut text = String::new();
                 (&*opened.file).read_to_string(&mut text).unwrap();
-                assert_eq!(opened.length, text.len() as u64);
+                assert_eq!(opened.stamp.length, text.len() as u64);
                 text
             }
             other => format!("{other:?}"),

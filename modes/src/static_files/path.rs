@@ -1,5 +1,7 @@
 //! From the path of a URL to the name of a file, or to a refusal. Pure; nothing here asks the disk.
 
+use std::borrow::Cow;
+
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
@@ -43,7 +45,7 @@ pub(super) fn map(path: &str) -> Result<Target, Refusal> {
     let mut file = Vec::with_capacity(path.len() + INDEX.len());
     for segment in path.split('/').filter(|segment| !segment.is_empty()) {
         let name = decode(segment)?;
-        let is_well_known = file.is_empty() && name == WELL_KNOWN;
+        let is_well_known = file.is_empty() && *name == *WELL_KNOWN;
         let is_dotted = name.starts_with(b".") && !is_well_known;
         if is_dotted || name.contains(&b'/') || name.contains(&b'\\') {
             return Err(Refusal::Hidden);
@@ -80,12 +82,15 @@ pub(super) fn with_slash(target: &Target, query: Option<&str>) -> Option<HeaderV
     HeaderValue::try_from(location).ok()
 }
 
-fn decode(segment: &str) -> Result<Vec<u8>, Refusal> {
+fn decode(segment: &str) -> Result<Cow<'_, [u8]>, Refusal> {
+    if !segment.contains('%') && !segment.contains('\0') {
+        return Ok(Cow::Borrowed(segment.as_bytes()));
+    }
     let is_malformed = segment.split('%').skip(1).any(|escaped| {
         !matches!(escaped.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
     });
     let name: Vec<u8> = percent_decode(segment.as_bytes()).collect();
-    if is_malformed || name.contains(&0) { Err(Refusal::Malformed) } else { Ok(name) }
+    if is_malformed || name.contains(&0) { Err(Refusal::Malformed) } else { Ok(name.into()) }
 }
 
 #[cfg(test)]

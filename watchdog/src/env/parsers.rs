@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::uri::PathAndQuery;
+use modes::ZeroCopy;
 
 use crate::duration::{GoDuration, parse_setting};
 use crate::settings::{LogFormat, Mode};
@@ -53,6 +54,16 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
         "1" | "t" | "true" | "yes" | "on" => Ok(true),
         "0" | "f" | "false" | "no" | "off" => Ok(false),
         _ => Err(Refusal::new("is not a boolean")),
+    }
+}
+
+/// `auto`, or a truth value.
+pub(super) fn zero_copy(text: &str) -> Parsed<ZeroCopy> {
+    match boolean(text) {
+        _ if text.eq_ignore_ascii_case("auto") => Ok(ZeroCopy::Auto),
+        Ok(true) => Ok(ZeroCopy::On),
+        Ok(false) => Ok(ZeroCopy::Off),
+        Err(_) => Err(Refusal::new("is not auto, on or off")),
     }
 }
 

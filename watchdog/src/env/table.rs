@@ -11,6 +11,8 @@ mod serving;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
+use modes::ZeroCopy;
+
 use super::parsers::Parsed;
 use crate::duration::render;
 use crate::settings::{Mode, Settings};
@@ -79,6 +81,9 @@ const BUFFERS: &[Mode] = &[Mode::Classic, Mode::Serializing];
 /// Modes that can store a body.
 const SPOOLS: &[Mode] = &[Mode::Classic, Mode::Serializing, Mode::Http];
 
+/// Modes whose responses may come from a pipe or file.
+const SENDS: &[Mode] = &[Mode::Classic, Mode::Serializing, Mode::Streaming, Mode::Static];
+
 const BOOLEAN: &str = "true or false (1, t, yes, on; 0, f, no, off)";
 const DURATION: &str = "seconds (10) or a Go duration (300ms, 1m30s)";
 const LIMIT: &str = "seconds (10) or a Go duration (300ms, 1m30s), 0 = off";
@@ -109,6 +114,14 @@ fn show_size(bytes: u64) -> String {
         n if n % (1 << 20) == 0 => format!("{}MiB", n >> 20),
         n if n % (1 << 10) == 0 => format!("{}KiB", n >> 10),
         n => n.to_string(),
+    }
+}
+
+fn show_zero_copy(zero_copy: ZeroCopy) -> &'static str {
+    match zero_copy {
+        ZeroCopy::Auto => "auto",
+        ZeroCopy::On => "on",
+        ZeroCopy::Off => "off",
     }
 }
 

@@ -1,8 +1,8 @@
 //! What runs, and what a call and its response look like.
 
 use super::{
-    BOOLEAN, BUFFERS, FORKS, Group, RUNS, SIZE, SPOOLS, Variable, show_size, show_size_limit,
-    show_text, store,
+    BOOLEAN, BUFFERS, FORKS, Group, RUNS, SENDS, SIZE, SPOOLS, Variable, show_size,
+    show_size_limit, show_text, show_zero_copy, store,
 };
 use crate::env::parsers;
 use crate::env::{fprocess, upstream};
@@ -155,6 +155,15 @@ pub(super) const RESPONSES: Group = Group {
             accepts: SIZE,
             set: |s, v| store(&mut s.spool_limit, parsers::size_limit(v)),
             show: |s| show_size_limit(s.spool_limit),
+        },
+        Variable {
+            names: &["zero_copy"],
+            modes: SENDS,
+            help: "let the kernel move the bytes of files and pipes to the client by itself",
+            default: "auto",
+            accepts: "auto, on or off",
+            set: |s, v| store(&mut s.zero_copy, parsers::zero_copy(v)),
+            show: |s| show_zero_copy(s.zero_copy).to_owned(),
         },
         Variable {
             names: &["ready_path"],

@@ -1,0 +1,51 @@
+//! Bytes that the kernel moves by itself, through hyper and without a protocol of our own.
+//!
+//! ```text
+//! body ─▶ Data::Range (n bytes of a file or pipe) ─▶ hyper: head, chunk framing ─▶ poll_send ─▶ socket
+//!              └ its slice lies in the reserved region ────────────────────────────┘ sendfile, splice
+//! ```
+//!
+//! hyper queues a body's buffers and hands their slices to `poll_write_vectored` without looking at
+//! the bytes. So a [`Range`] gives hyper a slice of a region of addresses that nothing is behind
+//! (`region`), whose first address says which range it stands for. [`poll_send`] recognises such a
+//! slice, sends what precedes it with `MSG_MORE`, and has the kernel move the range's bytes. A plain
+//! write never gets that far: whoever writes has to ask [`is_reserved`], and the kernel refuses to
+//! read the region (`EFAULT`).
+//!
+//! Everybody else who reads a [`Body`](crate::Body) gets bytes; only who asks for
+//! [`poll_data`](crate::Body::poll_data) has to be able to send ranges.
+
+mod buffers;
+mod data;
+mod gate;
+mod outflow;
+mod range;
+mod region;
+mod send;
+mod trial;
+mod unsent;
+
+pub use self::{
+    data::Data,
+    range::Range,
+    region::is_reserved,
+    send::{Failure, poll_send},
+    trial::timed_write,
+    unsent::unsent,
+};
+pub(crate) use self::{outflow::Outflow, range::LONGEST};
+
+/// Whether the kernel moves bytes by itself (`zero_copy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ZeroCopy {
+    /// Files always; pipes if that costs this process less processor time than copying.
+    #[default]
+    Auto,
+    /// Files and pipes.
+    On,
+    /// Never.
+    Off,
+}
+
+#[cfg(test)]
+mod tests;
