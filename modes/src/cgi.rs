@@ -34,7 +34,8 @@ pub enum Style {
 /// entry above the kernel's limit.
 pub fn environment(head: &Parts, length: Option<u64>, style: Style) -> Result<Environment, Error> {
     let mut variables = Environment::new();
-    for name in head.headers.keys().filter(|name| !is_reserved(name)) {
+    let passed = |name: &&HeaderName| !is_reserved(name) && !is_shadowed(name, head);
+    for name in head.headers.keys().filter(passed) {
         // The first value of a repeated header counts.
         if let Some(value) = head.headers.get(name) {
             check_size(name, value)?;
@@ -84,6 +85,16 @@ pub fn environment(head: &Parts, length: Option<u64>, style: Style) -> Result<En
 fn host(head: &Parts) -> Option<&[u8]> {
     let line = head.uri.authority().map(|authority| authority.as_str().as_bytes());
     line.or_else(|| head.headers.get(header::HOST).map(HeaderValue::as_bytes))
+}
+
+/// Whether another header of the request has the same variable with hyphens for its underscores:
+/// `X_1` beside `X-1`. Gateways know, set and strip the latter only.
+fn is_shadowed(name: &HeaderName, head: &Parts) -> bool {
+    name.as_str().contains('_')
+        && head.headers.keys().any(|other| {
+            other.as_str().matches('_').count() < name.as_str().matches('_').count()
+                && spelling(other, '_').eq(spelling(name, '_'))
+        })
 }
 
 fn is_reserved(name: &HeaderName) -> bool {

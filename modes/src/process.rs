@@ -43,6 +43,7 @@ pub use self::{
     launcher::{Input, Launcher, Stderr},
     pipes::Pipes,
     program::{Program, Unresolved},
+    spawn::keep_exit_statuses,
 };
 use crate::error::Error;
 
@@ -124,8 +125,14 @@ impl Process {
 
     /// [`Process::exited`], for those who wait for many.
     pub(crate) fn poll_exited(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if has_exited(self.leader) {
-            return Poll::Ready(Ok(()));
+        match look(self.leader) {
+            Ok(true) => return Poll::Ready(Ok(())),
+            Ok(false) => {}
+            Err(error) => {
+                // Somebody else reaped it: its number is no longer ours.
+                self.reaped = true;
+                return Poll::Ready(Err(error.into()));
+            }
         }
         let watch = match &mut self.watch {
             Some(watch) => watch,
@@ -178,9 +185,13 @@ impl Drop for Process {
 
 /// Whether the process is a zombie that waits to be reaped.
 fn has_exited(leader: Pid) -> bool {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
     // An error means that there is nothing left to wait for; reaping reports it.
-    !matches!(rustix::process::waitid(WaitId::Pid(leader), options), Ok(None))
+    look(leader).unwrap_or(true)
+}
+
+fn look(leader: Pid) -> rustix::io::Result<bool> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+    rustix::process::waitid(WaitId::Pid(leader), options).map(|status| status.is_some())
 }
 
 /// Sends `signal` to the group that `leader` leads. A group that is gone is no error.

@@ -10,7 +10,8 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_LENGTH, request::Parts,
+    HeaderValue, Method, Request, Response, StatusCode, Version, header::CONTENT_LENGTH,
+    request::Parts,
 };
 use http_body::Body as _;
 
@@ -47,12 +48,18 @@ pub use self::{connect::Target, upgrade::Tunnel};
 /// For the rest of a request whose answer is complete, when no deadline says how long.
 const LINGER: Duration = Duration::from_secs(60);
 
+/// A connection that had died idle says so to the first byte that is sent on it. One that closes
+/// later has been at work on the request.
+const AT_ONCE: Duration = Duration::from_millis(200);
+
 /// A pool of connections to one authority.
 #[derive(Debug)]
 pub struct Proxy {
     pool: Pool,
     /// Put in front of every path, without a slash at its end.
     base: String,
+    /// What `Host` is when the client names none.
+    host: String,
 }
 
 /// What a caller knows about one request beside the request itself.
@@ -68,7 +75,11 @@ impl Proxy {
     /// `base` is put in front of every path.
     #[must_use]
     pub fn new(target: Target, base: &str) -> Self {
-        Self { pool: Pool::new(target), base: base.trim_end_matches('/').to_owned() }
+        let host = match &target {
+            Target::Tcp { .. } => target.to_string(),
+            Target::Unix(_) => "localhost".to_owned(),
+        };
+        Self { pool: Pool::new(target), base: base.trim_end_matches('/').to_owned(), host }
     }
 
     /// Whether a connection can be made now.
@@ -94,7 +105,10 @@ impl Proxy {
         context: Context,
     ) -> Result<Response<Body>, Error> {
         let started = Instant::now();
+        // HTTP/1.0 has no `Upgrade` (RFC 9110 section 7.8).
+        let may_upgrade = request.version() == Version::HTTP_11;
         let upgrade = headers::upgrade(request.headers())
+            .filter(|_| may_upgrade)
             .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         let endless = upgrade.is_some() || headers::wants_stream(request.headers());
         let deadline = context.deadline;
@@ -131,6 +145,10 @@ impl Proxy {
         *response.headers_mut() = head.headers;
         let deadline = deadline.filter(|_| !endless);
         let answer = Answer::body(exchange, head.framing, head.persistent, deadline, &self.pool);
+        if let Some(deadline) = deadline.filter(|_| !matches!(answer, Body::Full(_))) {
+            // While the client takes nothing nobody asks the body whether it is late.
+            response.extensions_mut().insert(deadline);
+        }
         Ok(response.map(|_| answer))
     }
 
@@ -149,12 +167,14 @@ impl Proxy {
             let length = body.size_hint().exact();
             (Some(length.map_or(Framing::Chunked, Framing::Length)), Gate::of(&head.headers))
         };
-        let written = headers::request(head, Hop { base: &self.base, upgrade, peer, framing });
+        let hop = Hop { base: &self.base, upgrade, peer, framing, host: &self.host };
+        let written = headers::request(head, hop);
         Upload::new(written, body, framing, gate)
     }
 
     /// Sends on a pooled connection; once more on a new one when the function had closed the first
-    /// and cannot have seen the request, or may see it twice (RFC 9112 section 9.3.1).
+    /// and cannot have seen the request, or does no harm when it sees it twice (RFC 9112 section
+    /// 9.3.1) and closed at once.
     async fn send(
         &self,
         method: &Method,
@@ -163,13 +183,16 @@ impl Proxy {
     ) -> Result<(Head, Exchange), Error> {
         let to_head = *method == Method::HEAD;
         if let Some(connection) = self.pool.take() {
+            let begun = Instant::now();
             let mut exchange = Exchange::new(connection, upload, to_head);
             match exchange.head(deadline).await {
                 Ok(head) => return Ok((head, exchange)),
-                Err(Failure::Closed) => match exchange.again(is_idempotent(method)) {
-                    Some(unanswered) => upload = unanswered,
-                    None => return Err(self.blame(Failure::Closed)),
-                },
+                Err(Failure::Closed) => {
+                    match exchange.again(is_safe(method) && begun.elapsed() < AT_ONCE) {
+                        Some(unanswered) => upload = unanswered,
+                        None => return Err(self.blame(Failure::Closed)),
+                    }
+                }
                 Err(failure) => return Err(self.blame(failure)),
             }
         }
@@ -210,8 +233,8 @@ impl Proxy {
     }
 }
 
-/// RFC 9110 section 9.2.2.
-fn is_idempotent(method: &Method) -> bool {
-    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE]
-        .contains(method)
+/// RFC 9110 section 9.2.1. PUT and DELETE are idempotent, but what is deleted twice is not found
+/// the second time, and the caller would be told so.
+fn is_safe(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(method)
 }

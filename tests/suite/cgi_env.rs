@@ -47,6 +47,18 @@ fn value(response: &Response, name: &str) -> Option<String> {
 
 // === names and values ===
 
+/// Gateways strip and set names with hyphens only.
+#[test]
+fn underscore_cannot_take_the_variable_of_a_hyphen() {
+    let dog = watchdog().sh(r#"printf '%s' "$Http_X_1 $Http_X_2""#).start();
+    for order in [["X-1: real", "X_1: spoof"], ["X_1: spoof", "X-1: real"]] {
+        let [first, second] = order;
+        let bytes =
+            format!("GET / HTTP/1.1\r\nHost: f\r\n{first}\r\n{second}\r\nX_2: alone\r\n\r\n");
+        assert_eq!(dog.request(bytes).text(), "real alone");
+    }
+}
+
 #[test]
 fn post_in_classic_mode_gives_exactly_these_variables() {
     let dog = environment("classic").start();

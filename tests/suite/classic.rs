@@ -407,6 +407,22 @@ fn output_without_end_is_stopped_at_spool_limit() {
 }
 
 #[test]
+fn failed_call_has_its_reason_in_the_log() {
+    let dog = classic().sh("exit 3").start();
+    assert_eq!(dog.get("/").status(), 500);
+    let lines = dog.wait_for_access_lines(1);
+    assert!(lines[0].ends_with(": the function failed: exit status 3"), "{lines:?}");
+}
+
+#[test]
+fn missing_program_is_told_without_the_machines_path() {
+    let dog = classic().fprocess("no-such-program-anywhere").start();
+    let text = dog.get("/").text();
+    assert!(text.contains("no-such-program-anywhere") && !text.contains("/bin"), "{text}");
+    assert!(dog.log().contains("/bin"), "the start says where it looked: {}", dog.log());
+}
+
+#[test]
 fn combine_output_by_default_puts_stderr_into_the_body_in_order() {
     let dog = classic().sh("echo one; echo two >&2; echo three").start();
     assert_eq!(dog.get("/").text(), "one\ntwo\nthree\n");

@@ -67,6 +67,16 @@ fn patient(mode: &str) -> Launch {
 // === the end of a call ===
 
 #[test]
+fn exit_status_counts_although_the_parent_ignored_child_signals() {
+    let ignore = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"];
+    for mode in ["classic", "streaming", "serializing"] {
+        let dog = watchdog().mode(mode).sh("cat; exit 3").through(&ignore).start();
+        assert_eq!(dog.get("/").status(), 500, "{mode}");
+        dog.wait_for_log(|log| log.contains("exit status 3"));
+    }
+}
+
+#[test]
 fn client_leaving_gives_the_function_term_and_time() {
     for mode in FORKING {
         let leave: [fn(Client); 2] = [drop, Client::reset];

@@ -48,6 +48,40 @@ fn assert_echoes(client: &mut Client, text: &str) {
     assert_eq!(client.read_raw(text.len()), text.as_bytes());
 }
 
+/// A function that never closes would keep the call for ever.
+#[test]
+fn tunnel_whose_client_has_left_ends_although_the_function_stays() {
+    let dog = http().env("max_inflight", "1").start();
+    let play = Play::new([
+        send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nhello"),
+        wait("never"),
+    ]);
+    let mut client = dog.connect();
+    client.send(upgrade("x", &play).to_bytes());
+    assert_eq!(client.read_head().status, 101);
+    assert_eq!(client.read_raw(5), b"hello");
+    assert_eq!(dog.get("/").status(), 429);
+    drop(client);
+    eventually(DEADLINE, "the place to be free", || dog.get("/").status() == 200);
+    dog.wait_for_log(|log| log.contains(" - 101 - ContentLength: 5B"));
+}
+
+#[test]
+fn tunnel_cut_by_a_stop_has_its_line_and_its_bytes() {
+    let mut dog =
+        http().env("healthcheck_interval", "0").env("write_timeout", "500ms").start_unready();
+    eventually(DEADLINE, "the function to be ready", || {
+        dog.try_get("/_/ready").is_some_and(|response| response.status() == 200)
+    });
+    let mut client = open(&dog);
+    assert_echoes(&mut client, "0123456789");
+    dog.terminate();
+    assert_eq!(dog.wait_exit().code(), Some(0));
+    let lines = dog.access_log_lines();
+    let line = lines.iter().find(|line| line.contains(" - 101 - ")).expect("its line");
+    assert!(line.contains("ContentLength: 17B") && line.contains("the watchdog stopped"), "{line}");
+}
+
 #[test]
 fn websocket_is_opened_and_carries_bytes_both_ways() {
     let dog = http().start();

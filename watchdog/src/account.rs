@@ -16,6 +16,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use modes::{Body, Data, Deadline, Error, process::Exit, proxy::Tunnel};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     limit::Permit,
@@ -38,15 +39,17 @@ pub struct Ledger {
     /// The lines.
     pub log: Arc<Log>,
     /// Calls that are not over, tunnels included.
+    /// Whatever is still open ends now.
+    cut: CancellationToken,
     open: AtomicUsize,
     emptied: Notify,
 }
 
 impl Ledger {
-    /// An empty one.
+    /// An empty one; `cut` ends the tunnels, which outlive their connections.
     #[must_use]
-    pub fn new(metrics: Metrics, log: Arc<Log>) -> Self {
-        Self { metrics, log, open: AtomicUsize::new(0), emptied: Notify::new() }
+    pub fn new(metrics: Metrics, log: Arc<Log>, cut: CancellationToken) -> Self {
+        Self { metrics, log, cut, open: AtomicUsize::new(0), emptied: Notify::new() }
     }
 
     /// How many calls are not over.
@@ -144,11 +147,18 @@ impl Entry {
         if let Some(deadline) = response.extensions_mut().remove::<Deadline>() {
             self.phase.bound(deadline);
         }
-        if let Some(tunnel) = response.extensions_mut().remove::<Tunnel>() {
+        if let Some(mut tunnel) = response.extensions_mut().remove::<Tunnel>() {
             self.phase.become_tunnel();
             self.cut = false;
             tokio::spawn(async move {
-                self.bytes = tunnel.closed().await.to_client;
+                tokio::select! {
+                    () = tunnel.closed() => {}
+                    () = self.ledger.cut.cancelled() => {
+                        tunnel.cut();
+                        self.error = Some("the watchdog stopped before it was closed".to_owned());
+                    }
+                }
+                self.bytes = tunnel.to_client();
                 drop(self);
             });
             return response.map(Sent::unaccounted);

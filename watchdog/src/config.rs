@@ -224,7 +224,9 @@ fn launcher(settings: &Settings, environment: &Environment, reaper: &Reaper) -> 
         // http mode the start fails by itself.
         let outlook =
             if settings.mode.forks() { "; calls will fail until there is one" } else { "" };
-        tracing::error!("fprocess {:?}: {missing}{outlook}", missing.name);
+        let place =
+            missing.searched.as_deref().map_or_else(String::new, |path| format!(" ({path})"));
+        tracing::error!("fprocess {:?}: {missing}{place}{outlook}", missing.name);
     }
     Launcher::new(program, environment.base(), reaper.clone())
 }

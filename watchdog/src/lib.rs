@@ -47,6 +47,7 @@ pub fn main_impl() -> ExitCode {
 
 /// Configuration, log, runtime, server: until it stops.
 fn serve(environment: &env::Environment) -> cli::ExitCode {
+    modes::process::keep_exit_statuses();
     let outcome = env::parse(environment);
     let settings = match &outcome.settings {
         Ok(settings) => settings,

@@ -100,9 +100,10 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     if let Some(spares) = mode.spares() {
         metrics.show_spares(spares)?;
     }
+    let doors = Doors::default();
     let router = Arc::new(Router {
         config: config.router,
-        ledger: Arc::new(Ledger::new(metrics, log)),
+        ledger: Arc::new(Ledger::new(metrics, log, doors.cut.clone())),
         health: Health::new(config.health),
         auth,
         limiter: Limiter::new(config.limit),
@@ -125,7 +126,6 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     router.health.accept(true);
     tracing::info!("Listening on port: {}", listener.local_addr()?.port());
 
-    let doors = Doors::default();
     let accepting =
         tokio::spawn(accept(listener, Arc::clone(&router), config.timeouts, doors.clone()));
     let (result, drain) = tokio::select! {
@@ -162,6 +162,8 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     }
     doors.cut.cancel();
     doors.connections.wait().await;
+    // Tunnels are told, too: one line each.
+    let _ = timeout(LAST_MOMENT, router.ledger.empty()).await;
     router.mode.stop().await;
     config.reaper.idle().await;
     tracing::info!("Exiting. Active connections: {}", router.ledger.open());

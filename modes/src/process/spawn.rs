@@ -54,6 +54,13 @@ pub(super) struct Command<'a> {
     pub(super) bound: bool,
 }
 
+/// Has the kernel keep the exit statuses of children. It throws them away where SIGCHLD is ignored
+/// (wait(2)), which some parents leave it (execve(2)).
+pub fn keep_exit_statuses() {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// How the child is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {

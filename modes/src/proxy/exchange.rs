@@ -150,9 +150,9 @@ impl Exchange {
 
     /// The request for another connection, if no answer to it has begun on this one and it may be
     /// repeated.
-    pub(super) fn again(self, is_idempotent: bool) -> Option<Upload> {
+    pub(super) fn again(self, is_harmless: bool) -> Option<Upload> {
         let is_answered = self.interim > 0 || !self.connection.buffer.is_empty();
-        self.upload.again(is_idempotent).filter(|_| !is_answered)
+        self.upload.again(is_harmless).filter(|_| !is_answered)
     }
 
     /// The response is complete: the connection may carry another exchange if both sides have it

@@ -58,6 +58,8 @@ pub(super) struct Hop<'a> {
     pub(super) peer: Option<IpAddr>,
     /// How the end of the body is told; `None` when there is no body.
     pub(super) framing: Option<Framing>,
+    /// The host of a request that names none, as HTTP/1.0 may.
+    pub(super) host: &'a str,
 }
 
 /// The request head for the function: without what was meant for the connection only, and with
@@ -92,8 +94,11 @@ pub(super) fn request(head: &Parts, hop: Hop<'_>) -> Vec<u8> {
         decimal::push_address(&mut chain, peer);
         out.field(&X_FORWARDED_FOR, &chain);
     }
-    if !has_host && let Some(host) = head.headers.get(HOST) {
-        out.field(&X_FORWARDED_HOST, host.as_bytes());
+    match head.headers.get(HOST) {
+        Some(host) if !has_host => out.field(&X_FORWARDED_HOST, host.as_bytes()),
+        Some(_) => {}
+        // Ours is a request of HTTP/1.1, which needs one (RFC 9112 section 3.2).
+        None => out.field(&HOST, hop.host.as_bytes()),
     }
     if !has_proto {
         out.field(&X_FORWARDED_PROTO, b"http");

@@ -86,6 +86,19 @@ fn post_that_the_function_may_have_seen_is_not_sent_again() {
 }
 
 #[test]
+fn call_that_the_function_has_worked_on_is_not_sent_again() {
+    for (method, pause) in [("DELETE", 0), ("PUT", 0), ("GET", 1000)] {
+        let dog = http().start();
+        assert_eq!(dog.get("/").status(), 200);
+        let play = Play::new([Step::Body, Step::Pause(pause), Step::Close]);
+        let response = dog.call(&play.with(Request::new(method, "/")));
+        assert_eq!(response.status(), 502, "{method}");
+        assert!(response.text().contains("closed the connection"), "{}", response.text());
+        assert_eq!(heads(&dog).len(), 2, "{method}");
+    }
+}
+
+#[test]
 fn first_request_of_a_connection_is_not_sent_again() {
     let dog = http().start();
     let response = dog.call(&Play::new([Step::Body, Step::Close]).get());

@@ -254,6 +254,23 @@ fn client_of_http_1_0_is_served() {
 }
 
 #[test]
+fn request_without_a_host_gets_the_functions() {
+    let dog = http().start();
+    let seen = Seen::parse(&dog.request("GET /x HTTP/1.0\r\n\r\n").body);
+    let hosts = seen.all("host");
+    assert!(hosts.len() == 1 && hosts[0].starts_with("127.0.0.1:"), "{hosts:?}");
+    assert_eq!(seen.all("x-forwarded-host"), [""; 0]);
+}
+
+#[test]
+fn http_1_0_client_cannot_switch_protocols() {
+    let dog = http().start();
+    let upgrade = "GET / HTTP/1.0\r\nHost: f\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let seen = Seen::parse(&dog.request(upgrade).body);
+    assert_eq!(seen.all("upgrade"), [""; 0]);
+}
+
+#[test]
 fn http_1_0_client_gets_no_chunks() {
     let dog = http().start();
     let play = answer(

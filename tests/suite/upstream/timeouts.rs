@@ -21,6 +21,25 @@ fn assert_late(dog: &Watchdog, response: &Response) {
     assert!(!response.text().trim().is_empty(), "a body that says why");
 }
 
+/// Nobody asks a body whether it is late while the client takes nothing.
+#[test]
+fn exec_timeout_ends_a_call_whose_client_takes_nothing() {
+    let dog =
+        http().env("exec_timeout", "2s").env("write_timeout", "0").env("max_inflight", "1").start();
+    eventually(DEADLINE, "the function to be ready", || dog.get("/_/ready").status() == 200);
+    let length = 64 << 20;
+    let play = Play::new([
+        Step::Body,
+        send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n")),
+        Step::Fill(length),
+    ]);
+    let mut client = e2e::Client::connect_with_receive_buffer(dog.addr(), 16 * 1024);
+    client.send(play.get().to_bytes());
+    assert_eq!(client.read_head().status, 200);
+    eventually(DEADLINE, "the place to be free", || dog.get("/").status() == 200);
+    dog.wait_for_log(|log| log.contains("took longer than 2s"));
+}
+
 #[test]
 fn exec_timeout_is_504_and_ends_the_call_upstream() {
     let dog = http().env("exec_timeout", "300ms").start();
