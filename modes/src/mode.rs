@@ -74,8 +74,9 @@ impl Mode {
         context: Context,
     ) -> Result<Response<Body>, Error> {
         match self {
-            Self::Classic(mode) => mode.call(request, context.deadline).await,
-            Self::Streaming(mode) => mode.call(request, context.deadline).await,
+            // Boxed: hyper moves the future of a call, and these are kilobytes.
+            Self::Classic(mode) => Box::pin(mode.call(request, context.deadline)).await,
+            Self::Streaming(mode) => Box::pin(mode.call(request, context.deadline)).await,
             Self::Upstream(mode) => mode.call(request, context).await,
             Self::Static(mode) => mode.call(request).await,
         }

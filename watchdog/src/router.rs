@@ -70,8 +70,15 @@ impl Router {
                 let context = self.context(&request, peer);
                 let (head, _) = request.into_parts();
                 let (health, method) = (&self.health, &head.method);
-                let ready =
-                    health.ready(method, head.headers, &self.mode, &self.limiter, context).await;
+                // Boxed: hyper moves the future of every request, probe or not.
+                let ready = Box::pin(health.ready(
+                    method,
+                    head.headers,
+                    &self.mode,
+                    &self.limiter,
+                    context,
+                ))
+                .await;
                 phase.end_call(None);
                 return Sent::probe(ready);
             }
@@ -89,7 +96,7 @@ impl Router {
         entry: &mut Entry,
     ) -> Response<Body> {
         if let Some(auth) = &self.auth {
-            match auth.check(request.headers()).await {
+            match Box::pin(auth.check(request.headers())).await {
                 Ok(spent) => {
                     let spent = HeaderValue::try_from(format!("{:.6}", spent.as_secs_f64()));
                     let spent = spent.unwrap_or_else(|_| HeaderValue::from_static("0"));
