@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod phase;
 pub mod respond;
 pub mod router;
+mod runtimes;
 pub mod server;
 pub mod settings;
 mod signal;
@@ -79,7 +80,7 @@ fn serve(environment: &env::Environment) -> cli::ExitCode {
 
 fn run(config: Config, log: &Arc<Log>) -> cli::ExitCode {
     tracing::info!("Version: {}", env!("CARGO_PKG_VERSION"));
-    let runtime = match runtime() {
+    let runtime = match runtimes::current() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!("cannot start the runtime: {error}");
@@ -96,15 +97,4 @@ fn run(config: Config, log: &Arc<Log>) -> cli::ExitCode {
             cli::ExitCode::Failure
         }
     }
-}
-
-/// One thread where there is one CPU: a second would only add switches.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut builder = if cpus == 1 {
-        tokio::runtime::Builder::new_current_thread()
-    } else {
-        tokio::runtime::Builder::new_multi_thread()
-    };
-    builder.worker_threads(cpus).thread_name("call").enable_all().build()
 }

@@ -25,6 +25,7 @@ use crate::{
     phase::Phase,
     respond,
     router::Router,
+    runtimes::Runtimes,
     signal::Stop,
 };
 
@@ -126,8 +127,9 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     router.health.accept(true);
     tracing::info!("Listening on port: {}", listener.local_addr()?.port());
 
+    let (let_in, heard) = (Arc::clone(&router), doors.clone());
     let accepting =
-        tokio::spawn(accept(listener, Arc::clone(&router), config.timeouts, doors.clone()));
+        tokio::spawn(accept(listener, Runtimes::start()?, let_in, config.timeouts, heard));
     let (result, drain) = tokio::select! {
         signal = stop.asked() => {
             tracing::info!("{signal}: no new calls once those in flight have ended");
@@ -144,7 +146,8 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
         }
     }
     doors.closing.cancel();
-    let _ = accepting.await;
+    // The loops go on for as long as they have connections.
+    let _runtimes = accepting.await;
     let open = router.ledger.open();
     if open > 0 {
         tracing::info!("No new connections allowed, draining: {open} requests");
@@ -206,20 +209,32 @@ fn bind(port: u16, variable: &'static str) -> Result<TcpListener, Error> {
 }
 
 /// Until the doors close; whoever has been let in by the kernel before is still served.
-async fn accept(listener: TcpListener, router: Arc<Router>, timeouts: Timeouts, doors: Doors) {
+async fn accept(
+    listener: TcpListener,
+    mut runtimes: Runtimes,
+    router: Arc<Router>,
+    timeouts: Timeouts,
+    doors: Doors,
+) -> Runtimes {
     let mut pause = Duration::from_millis(5);
     loop {
         let accepted = tokio::select! {
             biased;
             accepted = listener.accept() => accepted,
-            () = doors.closing.cancelled() => return,
+            () = doors.closing.cancelled() => return runtimes,
         };
         match accepted {
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
                 let _ = stream.set_nodelay(true);
-                let serving = serve(stream, peer, Arc::clone(&router), timeouts, doors.clone());
-                doors.connections.spawn(serving);
+                let (router, heard) = (Arc::clone(&router), doors.clone());
+                let serving = async move {
+                    // Registered where it is served.
+                    if let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) {
+                        serve(stream, peer, router, timeouts, heard).await;
+                    }
+                };
+                doors.connections.spawn_on(serving, runtimes.next());
             }
             Err(error) => {
                 // Out of descriptors, most likely: they come back when calls end.
