@@ -85,15 +85,27 @@ impl Call<'_> {
             call_id: self.call_id,
             error: self.error,
         };
-        // Strings and numbers have no JSON form that could fail.
-        line.push_str(&serde_json::to_string(&object).unwrap_or_default());
+        // Strings and numbers have no JSON form that could fail. It lets some commands pass, all
+        // of them in strings and of four digits.
+        for c in serde_json::to_string(&object).unwrap_or_default().chars() {
+            if is_command(c) {
+                let _ = write!(line, "\\u{:04x}", u32::from(c));
+            } else {
+                line.push(c);
+            }
+        }
     }
 }
 
-/// Escapes what a terminal or a reader of lines would take for a command: the client chose it.
+/// What a terminal or a reader of lines would take for a command.
+fn is_command(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Escapes commands: the client chose the text.
 fn push_printable(line: &mut String, text: &str) {
     for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+        if is_command(c) {
             line.extend(c.escape_default());
         } else {
             line.push(c);
@@ -145,6 +157,8 @@ fn human_size(bytes: u64, line: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -193,5 +207,45 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["status"], 200);
         assert_eq!(json["error"], "the client left");
+    }
+
+    proptest! {
+        #[test]
+        fn lines_of_any_call_are_one_line_without_commands(
+            method in "(?s).{0,8}",
+            target in prop_oneof![
+                "(?s).{0,24}",
+                "[a\\\\\"\x00-\x20\x7f-\u{a0}\u{2028}\u{2029}]{0,12}",
+            ],
+            call_id in proptest::option::of("(?s).{0,8}"),
+            error in proptest::option::of("(?s).{0,8}"),
+            (status, bytes, took) in (any::<u16>(), any::<u64>(), any::<Duration>()),
+        ) {
+            let (call_id, error) = (call_id.as_deref(), error.as_deref());
+            let (method, target) = (method.as_str(), target.as_str());
+            let call = Call { method, target, status, bytes, took, call_id, error };
+            let (mut text, mut json) = (String::new(), String::new());
+            call.text(true, &mut text);
+            call.json(&mut json);
+            for line in [&text, &json] {
+                let command = |c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}';
+                prop_assert!(!line.contains(command), "{:?}", line);
+            }
+            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(json["method"].as_str(), Some(method));
+            prop_assert_eq!(json["uri"].as_str(), Some(target));
+            prop_assert_eq!(json["status"].as_u64(), Some(status.into()));
+            prop_assert_eq!(json["bytes"].as_u64(), Some(bytes));
+            prop_assert_eq!(json["call_id"].as_str(), call_id);
+            prop_assert_eq!(json["error"].as_str(), error);
+        }
+
+        #[test]
+        fn printable_text_is_left_as_it_is(text in "\\PC{0,24}") {
+            prop_assume!(!text.contains(['\u{2028}', '\u{2029}']));
+            let mut line = String::new();
+            push_printable(&mut line, &text);
+            prop_assert_eq!(line, text);
+        }
     }
 }
