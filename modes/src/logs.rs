@@ -129,6 +129,8 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
     use super::*;
 
     fn lines(longest: usize, pieces: &[&str]) -> (Vec<String>, String) {
@@ -154,6 +156,44 @@ mod tests {
             let (got, left) = lines(longest, pieces);
             assert_eq!(got, expected, "{pieces:?}");
             assert_eq!(left, rest, "{pieces:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_lines(
+            bytes in vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..200),
+            cuts in vec(any::<Index>(), 0..8),
+            longest in 1_usize..40,
+        ) {
+            // Every line in pieces of the longest length; what follows the last newline waits, but
+            // never more than one piece of it.
+            let mut expected: Vec<Vec<u8>> = Vec::new();
+            let mut all: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+            let last = all.pop().unwrap();
+            for line in all {
+                if line.is_empty() {
+                    expected.push(Vec::new());
+                }
+                expected.extend(line.chunks(longest).map(<[u8]>::to_vec));
+            }
+            let kept = last.len() - last.len().saturating_sub(1) / longest * longest;
+            let (gone, kept) = last.split_at(last.len() - kept);
+            expected.extend(gone.chunks(longest).map(<[u8]>::to_vec));
+
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let mut lines = Lines { longest, scanned: 0 };
+            let (mut buffer, mut got) = (BytesMut::new(), Vec::new());
+            for cut in cuts.windows(2) {
+                buffer.extend_from_slice(&bytes[cut[0]..cut[1]]);
+                lines.take(&mut buffer, |line| got.push(line.to_vec()));
+                prop_assert!(buffer.len() <= longest);
+            }
+            prop_assert!(got.iter().all(|line| line.len() <= longest && !line.contains(&b'\n')));
+            prop_assert_eq!(got, expected);
+            prop_assert_eq!(&buffer[..], kept);
         }
     }
 }

@@ -7,6 +7,7 @@ mod cgi_env;
 mod classic;
 mod cli;
 mod config;
+mod fuzz;
 mod health;
 mod held;
 mod http_server;

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use modes::{Body, Context, Deadline, Mode, classic::DURATION_HEADER};
 
@@ -139,14 +139,18 @@ impl Router {
         }
     }
 
-    /// `X-Timeout` shortens the call, never lengthens it; what is not a positive Go duration is
-    /// ignored.
     fn context<B>(&self, request: &Request<B>, peer: Option<IpAddr>) -> Context {
-        let asked = request.headers().get("x-timeout").and_then(|value| value.to_str().ok());
-        let asked = asked.and_then(duration::parse_go).and_then(duration::GoDuration::positive);
-        let allowed = [asked, self.config.exec_timeout].into_iter().flatten().min();
+        let allowed = allowed(request.headers(), self.config.exec_timeout);
         Context { peer, deadline: allowed.map(Deadline::after) }
     }
+}
+
+/// How long the call may take. `X-Timeout` shortens it, never lengthens it; what is not a positive
+/// Go duration is ignored.
+fn allowed(headers: &HeaderMap, exec_timeout: Option<Duration>) -> Option<Duration> {
+    let asked = headers.get("x-timeout").and_then(|value| value.to_str().ok());
+    let asked = asked.and_then(duration::parse_go).and_then(duration::GoDuration::positive);
+    [asked, exec_timeout].into_iter().flatten().min()
 }
 
 /// The authority of an absolute target stands in for `Host`, whatever that said (RFC 9112 section
@@ -218,5 +222,78 @@ fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
 impl Sent {
     fn probe(response: Response<Body>) -> Response<Self> {
         response.map(Self::unaccounted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// Any value a header can have, and durations of every size.
+    fn timeout() -> impl Strategy<Value = HeaderValue> {
+        prop_oneof![
+            vec(any::<u8>(), 0..24),
+            "[+-]?([0-9]{1,19}(ns|us|ms|s|m|h|)){1,3}".prop_map(String::into_bytes),
+            "[+-]?0{1,2}(ns|s|)".prop_map(String::into_bytes),
+            (1..=i64::MAX).prop_map(|n| format!("{n}ns").into_bytes()),
+        ]
+        .prop_filter_map("no header value", |bytes| HeaderValue::from_bytes(&bytes).ok())
+    }
+
+    proptest! {
+        #[test]
+        fn timeout_header_never_lengthens_a_call(
+            values in vec(timeout(), 0..3),
+            exec_timeout in proptest::option::of(1..=i64::MAX.unsigned_abs()),
+        ) {
+            let exec_timeout = exec_timeout.map(Duration::from_nanos);
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("x-timeout", value);
+            }
+            let allowed = allowed(&headers, exec_timeout);
+            prop_assert!(allowed.is_none_or(|allowed| !allowed.is_zero()));
+            if let Some(exec_timeout) = exec_timeout {
+                prop_assert!(allowed.is_some_and(|allowed| allowed <= exec_timeout));
+            }
+        }
+
+        #[test]
+        fn timeout_header_is_kept_to_the_nanosecond(
+            asked in 1..=i64::MAX.unsigned_abs(),
+            exec_timeout in proptest::option::of(1..=i64::MAX.unsigned_abs()),
+        ) {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-timeout", HeaderValue::try_from(format!("{asked}ns")).unwrap());
+            let expected = exec_timeout.map_or(asked, |exec_timeout| exec_timeout.min(asked));
+            let exec_timeout = exec_timeout.map(Duration::from_nanos);
+            prop_assert_eq!(allowed(&headers, exec_timeout), Some(Duration::from_nanos(expected)));
+        }
+
+        /// RFC 3986: unreserved (2.3) and sub-delims (2.2), the percent sign of pct-encoded (2.1),
+        /// the brackets and colons of an IP literal (3.2.2), the colon of a port (3.2.3).
+        #[test]
+        fn host_holds_no_byte_that_no_host_has(bytes in vec(any::<u8>(), 0..12), place: usize) {
+            const UNRESERVED: &[u8] = b"-._~";
+            const SUB_DELIMS: &[u8] = b"!$&'()*+,;=";
+            const OTHERS: &[u8] = b"%[]:";
+            let is_known = |byte: &u8| {
+                matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9')
+                    || [UNRESERVED, SUB_DELIMS, OTHERS].concat().contains(byte)
+            };
+            // Each byte in a host that is fine without it.
+            let spoilt = (0..=255).map(|byte| {
+                let mut host = b"host.example:8080".to_vec();
+                host.insert(place % (host.len() + 1), byte);
+                host
+            });
+            for bytes in spoilt.chain([bytes]) {
+                if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                    prop_assert_eq!(is_host(&value), bytes.iter().all(is_known), "{:?}", value);
+                }
+            }
+        }
     }
 }

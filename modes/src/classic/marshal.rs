@@ -83,8 +83,10 @@ impl HttpBody for Marshal {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
     use http_body_util::BodyExt as _;
+    use proptest::{collection::vec, prelude::*};
+    use serde_json::Value;
 
     use super::*;
 
@@ -109,6 +111,53 @@ mod tests {
                 );
                 assert_eq!(document, expected);
             }
+        }
+    }
+
+    fn field() -> impl Strategy<Value = (HeaderName, HeaderValue)> {
+        let name =
+            prop_oneof!["host|transfer-encoding|x-a|x-b|x_a|accept", "[!#-'*+.0-9a-z^_`|~-]{1,9}"];
+        let value =
+            prop_oneof![vec(any::<u8>(), 0..12), "[\"\\\\ -~]{0,12}".prop_map(String::into_bytes)];
+        (name, value).prop_filter_map("no header", |(name, value)| {
+            Some((name.parse().ok()?, HeaderValue::from_bytes(&value).ok()?))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_request_is_a_json_document_that_decodes_to_it(
+            fields in vec(field(), 0..6),
+            pieces in vec(vec(any::<u8>(), 0..8), 0..6),
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(name, value);
+            }
+            let body = pieces
+                .iter()
+                .rev()
+                .fold(Body::empty(), |rest, piece| Body::prefixed(piece.clone(), rest));
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let document = runtime.block_on(Marshal::new(&headers, body).collect()).unwrap();
+            let document: Value = serde_json::from_slice(&document.to_bytes()).unwrap();
+            let raw = STANDARD.decode(document["body"]["raw"].as_str().unwrap()).unwrap();
+            prop_assert_eq!(raw, pieces.concat());
+
+            // Names compare without case, so Go's spelling of one finds it.
+            let told = document["header"].as_object().unwrap();
+            for name in headers.keys() {
+                let values: Vec<Value> = headers
+                    .get_all(name)
+                    .iter()
+                    .map(|value| String::from_utf8_lossy(value.as_bytes()).into())
+                    .collect();
+                let found = told.iter().find(|(told, _)| told.eq_ignore_ascii_case(name.as_str()));
+                let expected = (name != header::HOST && name != header::TRANSFER_ENCODING)
+                    .then_some(Value::Array(values));
+                prop_assert_eq!(found.map(|(_, values)| values), expected.as_ref(), "{}", name);
+            }
+            prop_assert!(told.keys().all(|name| headers.contains_key(name)));
         }
     }
 }

@@ -49,6 +49,8 @@ fn without_scheme(value: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::{MAX_BYTES, token};
 
@@ -87,6 +89,38 @@ mod tests {
             let map = headers(case);
             let denied = token(&map).unwrap_err();
             assert_eq!(denied.status(), StatusCode::UNAUTHORIZED, "{:?}", map.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_gives_one_word_of_it_or_none(
+            values in vec(prop_oneof![
+                vec(prop_oneof![Just(b'\t'), 32..127_u8, 128..=255_u8], 0..24),
+                "[Bb]?(?i)(bearer)?[ \t]{0,2}[a-z.=]{0,8}[ \t]?".prop_map(String::into_bytes),
+            ], 0..3),
+        ) {
+            let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+            let map = headers(&values);
+            if let Ok(token) = token(&map) {
+                prop_assert_eq!(values.len(), 1);
+                let words = str::from_utf8(values[0]).unwrap().split_ascii_whitespace();
+                let words: Vec<&str> = words.collect();
+                prop_assert!(words.len() <= 2);
+                prop_assert_eq!(words.last(), Some(&token));
+                prop_assert!(words.len() == 1 || words[0].eq_ignore_ascii_case("bearer"));
+            }
+        }
+
+        #[test]
+        fn any_token_is_found_behind_the_scheme(
+            scheme in "(?i)bearer {1,3}| {0,2}",
+            expected in "[A-Za-z0-9_.~+/=-]{1,40}",
+        ) {
+            prop_assume!(!expected.eq_ignore_ascii_case("bearer"));
+            let value = scheme + &expected;
+            let map = headers(&[value.as_bytes()]);
+            prop_assert_eq!(token(&map), Ok(expected.as_str()));
         }
     }
 }

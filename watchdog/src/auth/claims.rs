@@ -62,9 +62,13 @@ impl Claims {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
     use serde_json::json;
 
-    use super::Claims;
+    use super::super::pattern::tests::reference;
+    use super::{Claims, FunctionClaim};
 
     #[test]
     fn access_needs_a_permission_and_the_audience() {
@@ -89,5 +93,60 @@ mod tests {
         }
         let claims: Claims = serde_json::from_value(json!({})).unwrap();
         assert!(claims.check_access("ns1:fn").is_err());
+    }
+
+    /// Patterns that are near to `ns1:fn`.
+    fn patterns() -> impl Strategy<Value = Option<Vec<String>>> {
+        let pattern = prop_oneof!["ns1:fn", "[ns1:f*]{0,8}", "(ns1|\\*|ns)(:|\\*)(fn|\\*|f)"];
+        proptest::option::of(vec(pattern, 0..3))
+    }
+
+    proptest! {
+        #[test]
+        fn grants_open_only_what_their_patterns_describe(
+            permissions in patterns(),
+            audience in patterns(),
+        ) {
+            let describes = |patterns: &[String]| {
+                patterns.iter().any(|pattern| reference(pattern.as_bytes(), b"ns1:fn"))
+            };
+            let open = permissions.as_deref().is_some_and(describes)
+                && audience.as_deref().is_none_or(|list| list.is_empty() || describes(list));
+            let claims = json!({"function": {"permissions": permissions, "audience": audience}});
+            let claims: Claims = serde_json::from_value(claims).unwrap();
+            prop_assert_eq!(claims.check_access("ns1:fn").is_ok(), open);
+        }
+
+        #[test]
+        fn damaged_claims_open_nothing_more(
+            // A star may describe anything.
+            damage in vec((any::<Index>(), prop_oneof![0..b'*', b'*' + 1..=255]), 1..3),
+        ) {
+            let function = json!({"permissions": ["ns1:fn"], "audience": ["ns*"]});
+            let claims = json!({"sub": "caller", "iat": 1.5, "function": function});
+            let mut claims = claims.to_string().into_bytes();
+            for (place, byte) in damage {
+                let place = place.index(claims.len());
+                claims[place] = byte;
+            }
+            if let Ok(claims) = serde_json::from_slice::<Claims>(&claims) {
+                let _ = claims.check_issued_at();
+                prop_assert!(claims.check_access("other:name").is_err());
+            }
+        }
+
+        #[test]
+        fn token_from_the_future_is_refused_whatever_its_number(
+            iat in prop_oneof![any::<f64>(), 0.0..1e11],
+        ) {
+            let function = FunctionClaim::default();
+            let claims = Claims { sub: None, iat: Some(iat), function };
+            // The year 2000, and one that no test will see.
+            if iat < 946_684_800.0 {
+                prop_assert!(claims.check_issued_at().is_ok());
+            } else if iat > 32_503_680_000.0 {
+                prop_assert!(claims.check_issued_at().is_err());
+            }
+        }
     }
 }

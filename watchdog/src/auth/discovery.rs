@@ -77,13 +77,7 @@ async fn attempt(authority: &str, deadline: Duration) -> Result<Found, Problem> 
 
 async fn read(url: &str, deadline: Duration) -> Result<Document, Kind> {
     let body = fetch::get(url, deadline).await.map_err(Kind::Fetch)?;
-    let document: Document =
-        serde_json::from_slice(&body).map_err(|error| Kind::Document(error.to_string()))?;
-    // With an empty name any token without one would do.
-    if document.issuer.is_empty() {
-        return Err(Kind::Document("the issuer is empty".into()));
-    }
-    Ok(document)
+    Document::parse(&body).map_err(Kind::Document)
 }
 
 async fn read_keys(document: &Document, deadline: Duration) -> Result<KeySet, Kind> {
@@ -96,12 +90,61 @@ async fn read_keys(document: &Document, deadline: Duration) -> Result<KeySet, Ki
     Ok(keys)
 }
 
+impl Document {
+    fn parse(body: &[u8]) -> Result<Self, String> {
+        let document: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+        // With an empty name any token without one would do.
+        if document.issuer.is_empty() {
+            return Err("the issuer is empty".into());
+        }
+        Ok(document)
+    }
+}
+
 impl Problem {
     fn after(self, attempts: u32) -> Error {
         let url = self.url;
         match self.kind {
             Kind::Fetch(reason) => Error::Fetch { url, attempts, reason },
             Kind::Document(reason) => Error::Document { url, attempts, reason },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::Document;
+
+    proptest! {
+        #[test]
+        fn damaged_documents_are_read_or_refused(
+            issuer in "(?s).{0,8}",
+            jwks_uri in "(?s).{0,8}",
+            damage in vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let document = json!({"issuer": issuer, "jwks_uri": jwks_uri, "scopes_supported": [1]});
+            let mut document = document.to_string().into_bytes();
+            for (place, byte) in &damage {
+                let place = place.index(document.len());
+                document[place] = *byte;
+            }
+            match Document::parse(&document) {
+                Ok(read) if damage.is_empty() => {
+                    prop_assert!(!read.issuer.is_empty());
+                    prop_assert_eq!((read.issuer, read.jwks_uri), (issuer, jwks_uri));
+                }
+                Ok(read) => prop_assert!(!read.issuer.is_empty()),
+                Err(_) => prop_assert!(!damage.is_empty() || issuer.is_empty()),
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..64)) {
+            prop_assert!(Document::parse(&bytes).is_err());
         }
     }
 }

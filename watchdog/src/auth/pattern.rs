@@ -23,7 +23,11 @@ pub(super) fn matches(pattern: &str, name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
     use super::matches;
 
     #[test]
@@ -60,7 +64,7 @@ mod tests {
     }
 
     /// The definition, with no thought for speed.
-    fn reference(pattern: &[u8], name: &[u8]) -> bool {
+    pub(in crate::auth) fn reference(pattern: &[u8], name: &[u8]) -> bool {
         match pattern.split_first() {
             None => name.is_empty(),
             Some((b'*', rest)) => (0..=name.len()).any(|skip| reference(rest, &name[skip..])),
@@ -102,5 +106,35 @@ mod tests {
     fn hostile_pattern_takes_linear_time() {
         let pattern = "*a".repeat(20_000) + "b";
         assert!(!matches(&pattern, &"a".repeat(40_000)));
+    }
+
+    proptest! {
+        #[test]
+        fn patterns_cut_from_a_name_agree_with_the_definition(
+            name in "[abé:漢]{0,24}",
+            cuts in vec((any::<Index>(), 0_usize..3), 0..4),
+            odd in proptest::option::of("[abé:*]"),
+        ) {
+            // Any run of characters may become a star, and one more character may spoil it.
+            let mut pattern: Vec<char> = name.chars().collect();
+            for (place, length) in cuts {
+                let place = place.index(pattern.len() + 1);
+                let end = pattern.len().min(place + length);
+                pattern.splice(place..end, ['*']);
+            }
+            let matching: String = pattern.iter().collect();
+            prop_assert!(matches(&matching, &name), "{:?} on {:?}", matching, name);
+            let spoilt = matching + odd.as_deref().unwrap_or_default();
+            prop_assert_eq!(matches(&spoilt, &name), reference(spoilt.as_bytes(), name.as_bytes()));
+        }
+
+        #[test]
+        fn any_pattern_agrees_with_the_definition(
+            pattern in prop_oneof!["(?s)(.|\\*){0,6}", "[aé*]{0,9}", "[a*]{0,9}"],
+            name in prop_oneof!["(?s).{0,6}", "[aé]{0,6}", "a{0,6}"],
+        ) {
+            let expected = reference(pattern.as_bytes(), name.as_bytes());
+            prop_assert_eq!(matches(&pattern, &name), expected);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The whole way, against an issuer in this process: discovery, tokens good and bad, rotation.
 
 mod issuer;
+mod keys;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

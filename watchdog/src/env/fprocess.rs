@@ -33,6 +33,8 @@ pub(super) fn parse(text: &str) -> Parsed<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -74,6 +76,40 @@ mod tests {
         for (text, problem) in cases {
             let refusal = parse(text).unwrap_err();
             assert!(refusal.problem.contains(problem), "{text:?}: {}", refusal.problem);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn joining_with_spaces_undoes_the_split(
+            text in prop_oneof!["(?s).{0,24}", "[ a\x00]{0,9}"],
+        ) {
+            prop_assume!(!text.starts_with('['));
+            let runnable = !text.is_empty() && !text.starts_with(' ') && !text.contains('\0');
+            match parse(&text) {
+                Ok(arguments) => prop_assert_eq!(arguments.join(" "), text.as_str()),
+                Err(refusal) => prop_assert!(!runnable, "{:?}", refusal),
+            }
+        }
+
+        #[test]
+        fn json_list_is_taken_as_it_is(
+            arguments in proptest::collection::vec(prop_oneof!["(?s).{0,8}", "[a\x00]{0,3}"], 0..4),
+        ) {
+            let runnable = arguments.first().is_some_and(|program| !program.is_empty())
+                && !arguments.concat().contains('\0');
+            let parsed = parse(&serde_json::to_string(&arguments).unwrap());
+            prop_assert_eq!(parsed.ok(), runnable.then_some(arguments));
+        }
+
+        #[test]
+        fn what_is_accepted_can_be_run(
+            text in prop_oneof!["(?s).{0,24}", r#"\[("(a|\\u0000|\\n| )*"[,\]]){0,3}"#],
+        ) {
+            if let Ok(arguments) = parse(&text) {
+                prop_assert!(!arguments[0].is_empty());
+                prop_assert!(!arguments.concat().contains('\0'));
+            }
         }
     }
 }

@@ -133,7 +133,10 @@ fn show_text(text: Option<&str>) -> String {
 mod tests {
     use std::collections::HashSet;
 
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::env::parsers;
 
     #[test]
     fn no_name_belongs_to_two_settings() {
@@ -188,6 +191,21 @@ mod tests {
                 "{:?} is not in {row:?}",
                 variable.default
             );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn shown_values_read_back_unchanged(
+            bytes in (0..=i64::MAX.unsigned_abs(), 0..33).prop_map(|(n, zeros)| n >> zeros << zeros),
+            count in 1_usize..=1 << 28,
+            nanoseconds in 1..=i64::MAX.unsigned_abs(),
+        ) {
+            prop_assert_eq!(parsers::size(&show_size(bytes)), Ok(bytes));
+            let count = NonZeroUsize::new(count);
+            prop_assert_eq!(parsers::count_limit(&show_count(count)), Ok(count));
+            let limit = Some(Duration::from_nanos(nanoseconds));
+            prop_assert_eq!(parsers::limit(&show_limit(limit)), Ok(limit));
         }
     }
 }

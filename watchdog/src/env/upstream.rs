@@ -1,5 +1,6 @@
 //! `http_upstream_url`: where the server of `mode=http` listens.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use http::Uri;
@@ -38,6 +39,8 @@ fn unix(path: &str) -> Parsed<Upstream> {
     if !path.starts_with('/') {
         return Err(Refusal::new("names no absolute socket path"));
     }
+    // To the kernel one slash is as good as many, and two would read back as an authority.
+    let path = format!("/{}", path.trim_start_matches('/'));
     if path.len() > MAX_SOCKET_PATH || path.contains('\0') {
         return Err(Refusal::new(format!(
             "names no usable socket path (more than {MAX_SOCKET_PATH} bytes, or a NUL byte)"
@@ -64,17 +67,25 @@ fn tcp(text: &str, rest: &str) -> Parsed<Upstream> {
         return Err(Refusal::new("carries a query, which no request could keep"));
     }
     let port = match authority.port() {
-        Some(port) => port.as_str().parse().map_err(|_| malformed())?,
+        // `Uri` takes a plus sign.
+        Some(port) if !port.as_str().starts_with('+') => {
+            port.as_str().parse().map_err(|_| malformed())?
+        }
         // `http://host:` has an empty port, which RFC 3986 section 3.2.3 allows; `Uri` reports
         // neither that nor a number out of range.
         None if authority.as_str() == authority.host() => 80,
-        None => return Err(Refusal::new("has no usable port")),
+        _ => return Err(Refusal::new("has no usable port")),
     };
     if port == 0 {
         return Err(Refusal::new("has no usable port"));
     }
     let host = authority.host();
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        // RFC 3986 section 3.2.2 keeps brackets for addresses; RFC 6874 has a zone behind them.
+        Some(address) if address.split('%').next().is_some_and(is_ipv6) => address,
+        Some(_) => return Err(malformed()),
+        None => host,
+    };
     Ok(Upstream::Tcp {
         host: host.to_owned(),
         port,
@@ -82,8 +93,14 @@ fn tcp(text: &str, rest: &str) -> Parsed<Upstream> {
     })
 }
 
+fn is_ipv6(text: &str) -> bool {
+    text.parse::<Ipv6Addr>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn url(host: &str, port: u16, base_path: &str) -> Upstream {
@@ -104,7 +121,7 @@ mod tests {
         for (text, upstream) in cases {
             assert_eq!(parse(text), Ok(upstream), "{text:?}");
         }
-        for text in ["unix:/run/app.sock", "unix:///run/app.sock"] {
+        for text in ["unix:/run/app.sock", "unix:///run/app.sock", "unix:////run/app.sock"] {
             let path = PathBuf::from("/run/app.sock");
             assert_eq!(parse(text), Ok(Upstream::Unix { path }), "{text:?}");
         }
@@ -115,6 +132,7 @@ mod tests {
         for text in ["http://[::1]:3000/x", "http://app:80", "unix:/run/app.sock"] {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
+        assert_eq!(parse("unix:////run/app.sock").unwrap().to_string(), "unix:/run/app.sock");
     }
 
     #[test]
@@ -136,6 +154,10 @@ mod tests {
             ("http://app:99999", "port"),
             ("http://app:80:80", "URL"),
             ("http://a b", "URL"),
+            ("http://[]:80", "URL"),
+            ("http://[%]:80", "URL"),
+            ("http://[app]:80", "URL"),
+            ("http://app:+80", "port"),
             ("unix:app.sock", "absolute"),
             ("unix:", "absolute"),
         ];
@@ -145,5 +167,30 @@ mod tests {
         }
         let long = format!("unix:/{}", "a".repeat(107));
         assert!(parse(&long).unwrap_err().problem.contains("107 bytes"));
+    }
+
+    proptest! {
+        #[test]
+        fn accepted_addresses_are_usable_and_read_back_unchanged(text in prop_oneof![
+            "(?s).{0,40}",
+            "(http://|HTTP://|unix:|unix://|https://|)[]\\[:@/?#%a-z0-9.+ \x00-]{0,24}",
+            "http://([a-z0-9.-]{1,9}|\\[[0-9a-fv:.%]{0,9}\\])(:[0-9]{0,6})?(/[a-z/.%-]{0,9})?",
+            "unix:/{1,5}[a-z/. ]{0,9}",
+            "unix:/[a-z/. ]{100,110}",
+        ]) {
+            let Ok(upstream) = parse(&text) else { return Ok(()) };
+            prop_assert_eq!(parse(&upstream.to_string()), Ok(upstream.clone()));
+            match upstream {
+                Upstream::Tcp { host, port, base_path } => {
+                    prop_assert!(!host.is_empty() && port != 0);
+                    prop_assert!(base_path.is_empty() || base_path.starts_with('/'));
+                    prop_assert!(!base_path.ends_with('/'));
+                }
+                Upstream::Unix { path } => {
+                    prop_assert!(path.is_absolute());
+                    prop_assert!(std::os::unix::net::SocketAddr::from_pathname(path).is_ok());
+                }
+            }
+        }
     }
 }

@@ -87,21 +87,46 @@ impl Call<'_> {
             call_id: self.call_id,
             error: self.error,
         };
-        // Strings and numbers have no JSON form that could fail, nor has a vector.
-        let _ = serde_json::to_writer(line, &object);
+        // Strings and numbers have no JSON form that could fail. It lets some commands pass, all
+        // of them in strings and of four digits.
+        let text = serde_json::to_string(&object).unwrap_or_default();
+        if is_plain(&text) {
+            return line.extend_from_slice(text.as_bytes());
+        }
+        for c in text.chars() {
+            if is_command(c) {
+                line.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
+            } else {
+                push_char(line, c);
+            }
+        }
     }
 }
 
-/// Escapes what a terminal or a reader of lines would take for a command: the client chose it.
+/// Whether nothing in it needs a second look.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+/// What a terminal or a reader of lines would take for a command.
+fn is_command(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+fn push_char(line: &mut Vec<u8>, c: char) {
+    line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+/// Escapes commands: the client chose the text.
 fn push_printable(line: &mut Vec<u8>, text: &str) {
-    if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+    if is_plain(text) {
         return line.extend_from_slice(text.as_bytes());
     }
     for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+        if is_command(c) {
             line.extend(c.escape_default().map(|c| c as u8));
         } else {
-            line.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            push_char(line, c);
         }
     }
 }
@@ -153,6 +178,8 @@ fn push_human_size(line: &mut Vec<u8>, bytes: u64) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -202,5 +229,46 @@ mod tests {
         let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
         assert_eq!(json["status"], 200);
         assert_eq!(json["error"], "the client left");
+    }
+
+    proptest! {
+        #[test]
+        fn lines_of_any_call_are_one_line_without_commands(
+            method in "(?s).{0,8}",
+            target in prop_oneof![
+                "(?s).{0,24}",
+                "[a\\\\\"\x00-\x20\x7f-\u{a0}\u{2028}\u{2029}]{0,12}",
+            ],
+            call_id in proptest::option::of("(?s).{0,8}"),
+            error in proptest::option::of("(?s).{0,8}"),
+            (status, bytes, took) in (any::<u16>(), any::<u64>(), any::<Duration>()),
+        ) {
+            let (call_id, error) = (call_id.as_deref(), error.as_deref());
+            let (method, target) = (method.as_str(), target.as_str());
+            let call = Call { method, target, status, bytes, took, call_id, error };
+            let (mut text, mut json) = (Vec::new(), Vec::new());
+            call.text(true, &mut text);
+            call.json(&mut json);
+            let [text, json] = [text, json].map(|line| String::from_utf8(line).unwrap());
+            for line in [&text, &json] {
+                let command = |c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}';
+                prop_assert!(!line.contains(command), "{:?}", line);
+            }
+            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+            prop_assert_eq!(json["method"].as_str(), Some(method));
+            prop_assert_eq!(json["uri"].as_str(), Some(target));
+            prop_assert_eq!(json["status"].as_u64(), Some(status.into()));
+            prop_assert_eq!(json["bytes"].as_u64(), Some(bytes));
+            prop_assert_eq!(json["call_id"].as_str(), call_id);
+            prop_assert_eq!(json["error"].as_str(), error);
+        }
+
+        #[test]
+        fn printable_text_is_left_as_it_is(text in "\\PC{0,24}") {
+            prop_assume!(!text.contains(['\u{2028}', '\u{2029}']));
+            let mut line = Vec::new();
+            push_printable(&mut line, &text);
+            prop_assert_eq!(line, text.into_bytes());
+        }
     }
 }

@@ -83,6 +83,8 @@ fn boot_time() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -113,6 +115,35 @@ mod tests {
             "process_start_time_seconds",
         ] {
             assert!(text.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_name_never_shifts_the_fields(
+            comm in prop_oneof!["(?s).{0,15}", "[() 0-9\n]{0,15}"],
+            numbers in proptest::collection::vec(any::<u64>(), 49),
+        ) {
+            // Field 4 is the first behind the state.
+            let field = |number: usize| numbers[number - 4];
+            let texts: Vec<String> = numbers.iter().map(u64::to_string).collect();
+            let line = format!("12 ({comm}) S {}", texts.join(" "));
+            let expected = field(14).checked_add(field(15)).map(|cpu_ticks| Stat {
+                cpu_ticks,
+                started_ticks: field(22),
+                virtual_bytes: field(23),
+                resident_pages: field(24),
+            });
+            prop_assert_eq!(Stat::parse(&line), expected);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(
+            line in prop_oneof!["(?s).{0,80}", r"[0-9]{0,3} \(a\) S( -?[0-9]{0,20}){0,25}"],
+        ) {
+            if Stat::parse(&line).is_some() {
+                prop_assert!(line.contains(')') && line.split_ascii_whitespace().count() >= 22);
+            }
         }
     }
 }
