@@ -158,6 +158,22 @@ impl Launch {
         watchdog
     }
 
+    /// As [`start`](Self::start), and waits until `/_/ready` answers 200 as well: in mode=http the
+    /// function accepts by then, so that its start takes nothing from the time of a call.
+    ///
+    /// # Panics
+    /// When it ends before, or is not ready within [`DEADLINE`]; with its log.
+    #[must_use]
+    #[track_caller]
+    pub fn start_ready(self) -> Watchdog {
+        let watchdog = self.start();
+        eventually(DEADLINE, "/_/ready to answer 200", || {
+            watchdog.assert_runs();
+            watchdog.try_get("/_/ready").is_some_and(|response| response.status() == 200)
+        });
+        watchdog
+    }
+
     /// Starts it and waits until it says that it listens.
     ///
     /// # Panics

@@ -164,7 +164,7 @@ fn healthcheck_interval_0_closes_the_listener_at_once_and_ends() {
 fn stream_longer_than_the_drain_limit_is_cut_and_its_processes_killed() {
     let mut dog = holding("streaming")
         .env("healthcheck_interval", "100ms")
-        .env("write_timeout", "500ms")
+        .env("write_timeout", "2s")
         .env("grace_period", "200ms")
         .start();
     let mut stream = hold_at(&dog, "/hold-open");
@@ -176,7 +176,7 @@ fn stream_longer_than_the_drain_limit_is_cut_and_its_processes_killed() {
         Piece::End(End::Cut(_)) => {}
         other => panic!("the client must see that it was cut: {other:?}"),
     }
-    assert!(start.elapsed() >= Duration::from_millis(500));
+    assert!(start.elapsed() >= Duration::from_secs(2));
     assert_clean_exit(&mut dog);
 }
 
@@ -186,7 +186,7 @@ fn function_that_ignores_sigterm_does_not_outlive_the_watchdog() {
         .mode("streaming")
         .sh("trap '' TERM; echo started; while :; do sleep 0.05; done")
         .env("healthcheck_interval", "0")
-        .env("write_timeout", "300ms")
+        .env("write_timeout", "2s")
         .env("grace_period", "200ms")
         .start();
     let mut stream = dog.connect();
