@@ -1,13 +1,12 @@
 //! As the first process of a container: PID 1 of a PID namespace of its own.
 
 use std::{
-    io::Write,
     process::{Command, Stdio},
     sync::OnceLock,
 };
 
 use e2e::{
-    DEADLINE, Launch, Watchdog, eventually,
+    DEADLINE, Launch, Watchdog, eventually, left_out,
     procfs::{self, Process},
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,8 +18,7 @@ use crate::{
 
 const UNSHARE: [&str; 4] = ["unshare", "--pid", "--fork", "--mount-proc"];
 
-/// Whether this machine lets us make PID namespaces; says so once, past the capture of output,
-/// when it does not.
+/// Whether this machine lets us make PID namespaces; says so when it does not.
 fn is_possible() -> bool {
     static POSSIBLE: OnceLock<bool> = OnceLock::new();
     *POSSIBLE.get_or_init(|| {
@@ -31,10 +29,7 @@ fn is_possible() -> bool {
             .status()
             .is_ok_and(|status| status.success());
         if !possible {
-            let _ = writeln!(
-                std::io::stderr(),
-                "LEFT OUT: the tests of suite/init.rs (PID 1) need unshare(1) and root"
-            );
+            left_out("the tests of suite/init.rs (PID 1) need unshare(1) and root");
         }
         possible
     })

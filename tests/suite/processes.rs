@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Client, DEADLINE, End, Launch, Request, Watchdog, eventually, procfs};
+use e2e::{Client, DEADLINE, End, Launch, Request, Watchdog, eventually, left_out, procfs};
 
 use crate::watchdog;
 
@@ -339,7 +339,6 @@ fn grandchild_that_keeps_stderr_open_does_not_delay_the_answer() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn grandchild_with_a_session_of_its_own_survives() {
     let script = r#"
         command -v setsid >/dev/null || { echo missing; exit; }
@@ -351,7 +350,7 @@ fn grandchild_with_a_session_of_its_own_survives() {
         let dog = watchdog().mode(mode).sh(script).start();
         let answer = dog.get("/").text();
         if answer == "missing\n" {
-            eprintln!("SKIPPED: no setsid (util-linux) on this machine");
+            left_out("the tests of daemons need setsid(1) of util-linux");
             return;
         }
         assert_eq!(answer, "answer\n", "{mode}");
