@@ -1,11 +1,14 @@
 //! Functions that break, and clients that leave.
 
+use std::net::{IpAddr, TcpListener, UdpSocket};
+
 use e2e::{
-    Client, DEADLINE, End, Request, Response, Watchdog, eventually,
+    Client, DEADLINE, End, Request, Response, Watchdog, eventually, free_port, left_out,
     play::{Play, Step, send, send_chunk, touch, wait},
 };
 
 use super::{exists, heads, http};
+use crate::{UPSTREAM, watchdog};
 
 #[track_caller]
 fn assert_bad_gateway(dog: &Watchdog, response: &Response) {
@@ -247,18 +250,39 @@ fn malformed_chunk_is_400_and_never_a_complete_request() {
 /// Defect 16: the proxy of the environment was used for the hop to the function.
 #[test]
 fn proxy_of_the_environment_is_ignored() {
-    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // No program uses a proxy for a loopback address, whatever the environment says.
+    let Some(own) = own_address() else {
+        left_out("the tests of proxies need an address that is not loopback");
+        return;
+    };
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     proxy.set_nonblocking(true).unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
-    let dog = http()
-        .env("HTTP_PROXY", &url)
-        .env("http_proxy", &url)
-        .env("ALL_PROXY", &url)
-        .env("NO_PROXY", "")
-        .start();
+    let port = free_port();
+    let mut launch = watchdog()
+        .mode("http")
+        .fprocess(&format!("{UPSTREAM} 0.0.0.0:{port}"))
+        .env("http_upstream_url", format!("http://{own}:{port}"))
+        .env("NO_PROXY", "");
+    for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+    {
+        launch = launch.env(name, &url);
+    }
+    let dog = launch.start_ready();
     assert_eq!(dog.get("/").status(), 200);
     assert_eq!(dog.call(&Request::get("/").header("Accept", "text/event-stream")).status(), 200);
+    let upgrade = Request::get("/").header("Connection", "Upgrade").header("Upgrade", "websocket");
+    assert_eq!(dog.call(&upgrade).status(), 200);
     assert!(proxy.accept().is_err(), "somebody asked the proxy");
+}
+
+/// The address from which this machine would talk to others. Connecting a datagram socket sends
+/// nothing.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then_some(address)
 }
 
 /// Nothing of a broken call stays behind: no connection, no descriptor.

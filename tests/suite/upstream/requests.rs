@@ -325,3 +325,19 @@ fn ready_path_works_with_buffering() {
     });
     assert!(super::heads(&dog).iter().any(|head| head.starts_with("GET /warm?up HTTP/1.1")));
 }
+
+/// Defect 8: the body was given to anyone who asked.
+#[test]
+fn ready_path_keeps_body_and_headers_of_the_function() {
+    let dog = http().env("ready_path", "/warm").start_ready();
+    let secret = answer(
+        "HTTP/1.1 200 OK\r\nSet-Cookie: secret=1\r\nX-Secret: 2\r\nContent-Type: text/secret\r\n\
+         Content-Length: 6\r\n\r\nsecret",
+    );
+    let response = dog.call(&secret.with(Request::get("/_/ready")));
+    assert_eq!((response.status(), response.text().as_str()), (200, ""));
+    for (name, value) in &response.head.headers {
+        assert!(!format!("{name}: {value}").to_lowercase().contains("secret"), "{name}: {value}");
+        assert!(!name.eq_ignore_ascii_case("set-cookie"), "{value}");
+    }
+}
