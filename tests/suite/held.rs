@@ -47,3 +47,14 @@ pub(crate) fn held(dog: &Watchdog) -> usize {
 pub(crate) fn release(dog: &Watchdog) {
     std::fs::write(dog.temp_dir().join("go"), "").expect("a file in the temporary directory");
 }
+
+/// Waits until this many calls are in flight, those in the queue included; needs
+/// [`metrics`](e2e::Launch::metrics).
+#[track_caller]
+pub(crate) fn wait_until_in_flight(dog: &Watchdog, count: f64) {
+    eventually(DEADLINE, "calls in flight", || {
+        dog.metrics()
+            .get("http_requests_in_flight", &[])
+            .is_some_and(|value| (value - count).abs() < f64::EPSILON)
+    });
+}

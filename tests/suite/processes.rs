@@ -39,7 +39,7 @@ fn await_file(dog: &Watchdog, name: &str) {
 }
 
 /// The status that tells of an `exec_timeout` before the first byte.
-fn timed_out(mode: &str) -> u16 {
+pub(crate) fn timed_out(mode: &str) -> u16 {
     if mode == "classic" { 408 } else { 504 }
 }
 
