@@ -62,6 +62,10 @@ impl Watchdog {
         Err(format!("it never said that it listens\n{}", self.log()))
     }
 
+    pub(crate) fn listens_at(&mut self, port: u16) {
+        self.port = port;
+    }
+
     pub(crate) fn keep(&mut self, temp: TempDir) {
         self.temp = Some(temp);
     }
@@ -213,6 +217,12 @@ impl Watchdog {
         self.access_log_lines()
     }
 
+    /// Lets both pipes fill up from now on, or reads them on.
+    pub fn stop_reading_output(&self, stop: bool) {
+        self.stdout.pause(stop);
+        self.stderr.pause(stop);
+    }
+
     // === its end ===
 
     /// Sends it a signal.
@@ -310,9 +320,11 @@ fn told_port(log: &str) -> Option<u16> {
     rest[..digits].parse().ok()
 }
 
+/// ` - ` STATUS ` - ` behind a method and a target, which are `- -` when nobody could read them.
 fn is_access_line(line: &str) -> bool {
-    let mut parts = line.split(" - ");
-    let request = parts.next().unwrap_or_default();
-    let status = parts.next().unwrap_or_default();
-    request.contains(" /") && status.len() == 3 && status.bytes().all(|b| b.is_ascii_digit())
+    line.match_indices(" - ").any(|(at, separator)| {
+        let rest = &line[at + separator.len()..];
+        let status = rest.split(" - ").next().unwrap_or_default();
+        status.len() == 3 && status.len() < rest.len() && status.bytes().all(|b| b.is_ascii_digit())
+    })
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod accounts;
 mod cgi_env;
 mod classic;
 mod cli;
