@@ -174,6 +174,26 @@ impl Launch {
         watchdog
     }
 
+    /// As [`start`](Self::start), at a port that was free, for a watchdog that cannot say where it
+    /// listens.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    #[track_caller]
+    pub fn start_mute(mut self) -> Watchdog {
+        let port = free_port();
+        let (child, stdout, stderr) = self.spawn(port, 0);
+        let mut watchdog = Watchdog::new(child, stdout, stderr, 0);
+        watchdog.listens_at(port);
+        watchdog.keep(self.temp);
+        eventually(DEADLINE, "/_/health to answer 200", || {
+            watchdog.assert_runs();
+            watchdog.try_get("/_/health").is_some_and(|response| response.status() == 200)
+        });
+        watchdog
+    }
+
     /// Starts it and waits until it says that it listens.
     ///
     /// # Panics

@@ -1,5 +1,7 @@
 //! The access log and the function's own output.
 
+mod reader;
+
 use e2e::{DEADLINE, Launch, Request, Watchdog, eventually, left_out};
 use serde_json::Value;
 
