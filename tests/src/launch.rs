@@ -11,7 +11,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{DEADLINE, Watchdog, capture::Capture, eventually, free_port, running};
+use crate::{
+    DEADLINE, Watchdog, capture::Capture, eventually, free_port, procfs::Process, running,
+};
 
 /// A watchdog that is about to be started.
 ///
@@ -38,6 +40,9 @@ pub struct Ended {
     pub stdout: String,
     /// All it wrote to standard error.
     pub stderr: String,
+    /// Processes it started that were still there after its end; only known of those that
+    /// [`Launch::spawn_expecting_exit`] started.
+    pub left_behind: Vec<Process>,
 }
 
 impl Ended {
@@ -236,7 +241,8 @@ impl Launch {
         let (port, metrics_port) = self.choose_ports();
         let (child, stdout, stderr) = self.spawn(port, metrics_port);
         let mut watchdog = Watchdog::new(child, stdout, stderr, metrics_port);
-        let ended = watchdog.wait_exit();
+        let mut ended = watchdog.wait_exit();
+        ended.left_behind = running::started_with(self.temp_dir());
         running::end_all(self.temp_dir());
         ended
     }

@@ -272,6 +272,7 @@ impl Watchdog {
             status: status.expect("reaped above"),
             stdout: self.stdout(),
             stderr: self.stderr(),
+            left_behind: Vec::new(),
         }
     }
 }
@@ -295,7 +296,7 @@ impl Drop for Watchdog {
 pub(crate) fn end_all(temp: &Path) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
-        let left = procfs::with_environment(&mark(temp));
+        let left = started_with(temp);
         if left.is_empty() {
             return;
         }
@@ -304,6 +305,11 @@ pub(crate) fn end_all(temp: &Path) {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Every living process whose `TMPDIR` is `temp`.
+pub(crate) fn started_with(temp: &Path) -> Vec<procfs::Process> {
+    procfs::with_environment(&mark(temp))
 }
 
 fn mark(temp: &Path) -> String {

@@ -6,8 +6,11 @@ mod child;
 mod connections;
 mod expect;
 mod failures;
+mod places;
 mod requests;
 mod responses;
+mod smuggling;
+mod starts;
 mod streams;
 mod timeouts;
 
