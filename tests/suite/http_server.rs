@@ -202,6 +202,24 @@ fn header_block_beyond_1_mib_answers_431() {
 }
 
 #[test]
+fn headers_600_answer_431_in_every_mode() {
+    for mode in ["classic", "streaming", "serializing", "http", "static"] {
+        let launch = match mode {
+            "http" => crate::upstream::http(),
+            "static" => {
+                let launch = watchdog().mode(mode);
+                let root = launch.temp_dir().to_owned();
+                launch.env("static_path", root)
+            }
+            mode => watchdog().mode(mode).fprocess("cat"),
+        };
+        let dog = launch.start_ready();
+        assert_eq!(dog.call(&with_headers(600, 1)).status(), 431, "{mode}");
+        assert_eq!(dog.get("/_/health").status(), 200, "{mode}");
+    }
+}
+
+#[test]
 fn header_block_without_an_end_takes_bounded_memory() {
     let dog = cat();
     let before = dog.peak_rss_kb();

@@ -341,3 +341,18 @@ fn ready_path_keeps_body_and_headers_of_the_function() {
         assert!(!name.eq_ignore_ascii_case("set-cookie"), "{value}");
     }
 }
+
+/// 1 MB of head, close to what is accepted at all.
+#[test]
+fn two_hundred_large_headers_arrive() {
+    let dog = http().start_ready();
+    let value = "v".repeat(5000);
+    let mut request = Request::get("/");
+    for index in 0..200 {
+        request = request.header(&format!("X-Large-{index}"), &value);
+    }
+    let seen = seen(&dog, &request);
+    for index in 0..200 {
+        assert_eq!(seen.all(&format!("x-large-{index}")), [value.as_str()], "{index}");
+    }
+}
