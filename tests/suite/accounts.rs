@@ -195,7 +195,7 @@ fn responses_without_a_body_are_accounted_for_with_0_bytes() {
     assert!(lines[3].contains("GET /page.txt - 304 - ContentLength: 0B ("), "{lines:?}");
 }
 
-/// of-watchdog #136: a client that left became "killed due to exec_timeout".
+/// of-watchdog #136: a client that left became "killed due to `exec_timeout`".
 #[test]
 fn client_that_left_is_accounted_for_as_such() {
     let play = Play::new([Step::Body, touch("called"), Step::Eof]);

@@ -5,10 +5,10 @@ use e2e::Watchdog;
 use crate::watchdog;
 
 /// 5 MB of lines on standard error, far more than the pipe to the reader of the log holds.
-const NOISE: &str = r#"
+const NOISE: &str = r"
 line=0123456789012345678901234567890123456789012345678901234567890123456789012345678
 yes $line | head -n 64000 >&2
-echo done"#;
+echo done";
 
 /// It serves, and it ends when it is told to.
 #[track_caller]
