@@ -1,5 +1,6 @@
 //! The server's side of HTTP/1.1: what it accepts, what it refuses, and how long it waits.
 
+mod expect;
 mod head_size;
 mod malformed;
 mod slow_readers;
