@@ -1,5 +1,7 @@
 //! From SIGTERM or SIGINT to exit code 0.
 
+mod signals;
+
 use std::time::{Duration, Instant};
 
 use e2e::{Client, DEADLINE, End, Launch, Piece, Request, Watchdog, eventually};
@@ -246,4 +248,17 @@ fn log_tells_the_steps() {
     release(&dog);
     assert_eq!(held.read_response().status(), 200);
     assert_clean_exit(&mut dog);
+}
+
+#[test]
+fn idle_static_watchdog_exits_at_once() {
+    let launch = watchdog().mode("static");
+    launch.write("page.txt", "text");
+    let root = launch.temp_dir().to_owned();
+    let mut dog = launch.env("static_path", root).start();
+    assert_eq!(dog.get("/page.txt").text(), "text");
+    dog.terminate();
+    let start = Instant::now();
+    assert_clean_exit(&mut dog);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

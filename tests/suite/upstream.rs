@@ -11,6 +11,7 @@ mod requests;
 mod responses;
 mod smuggling;
 mod starts;
+mod stop;
 mod streams;
 mod timeouts;
 
