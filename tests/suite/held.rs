@@ -26,9 +26,15 @@ pub(crate) fn hold(dog: &Watchdog) -> Client {
 /// As [`hold`], for another path that starts with `/hold`.
 #[track_caller]
 pub(crate) fn hold_at(dog: &Watchdog, path: &str) -> Client {
+    hold_with(dog, &Request::get(path))
+}
+
+/// As [`hold_at`], with a request of its own.
+#[track_caller]
+pub(crate) fn hold_with(dog: &Watchdog, request: &Request) -> Client {
     let before = held(dog);
     let mut client = dog.connect();
-    client.send(Request::get(path).to_bytes());
+    client.send(request.to_bytes());
     eventually(DEADLINE, "the held call to start", || held(dog) > before);
     client
 }
