@@ -2,7 +2,10 @@
 
 mod ports;
 
-use std::{fs, os::unix::fs::symlink};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
 
 use e2e::{DEADLINE, Ended, Launch, Request, eventually};
 
@@ -248,6 +251,29 @@ fn fprocess_without_a_slash_is_found_in_path() {
     let path = format!("{}:{}:{path}", directory.display(), launch.temp_dir().display());
     let dog = launch.fprocess("own-program").env("PATH", path).start();
     assert_eq!(dog.post("/", "found").text(), "found");
+}
+
+/// Otherwise a later file of that name would take the function's place.
+#[test]
+fn fprocess_is_resolved_once_at_the_start() {
+    let launch = watchdog();
+    let [first, second] = ["a", "b"].map(|name| {
+        let directory = launch.temp_dir().join(name);
+        fs::create_dir(&directory).unwrap();
+        directory
+    });
+    let write = |directory: &std::path::Path, text: &str| {
+        let program = directory.join("kennel-test-program");
+        fs::write(&program, format!("#!/bin/sh\necho {text}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    write(&second, "second");
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{}:{path}", first.display(), second.display());
+    let dog = launch.env("PATH", path).fprocess("kennel-test-program").start();
+    assert_eq!(dog.get("/").text(), "second\n");
+    write(&first, "first");
+    assert_eq!(dog.get("/").text(), "second\n");
 }
 
 #[test]

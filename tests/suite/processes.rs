@@ -1,6 +1,8 @@
 //! Processes of the forking modes: started clean, ended as a whole group (TERM, `grace_period`,
 //! KILL), reaped, and nothing of a call left behind (reference 2.2 and 3; issue, "Processes").
 
+mod shortage;
+
 use std::{
     fs,
     path::Path,
