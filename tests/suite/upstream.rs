@@ -4,6 +4,7 @@
 
 mod child;
 mod connections;
+mod deaths;
 mod expect;
 mod failures;
 mod places;
@@ -14,6 +15,7 @@ mod starts;
 mod stop;
 mod streams;
 mod timeouts;
+mod unix;
 
 use std::fs;
 
