@@ -19,6 +19,7 @@ mod memory;
 mod metrics;
 mod processes;
 mod serializing;
+mod settings;
 mod shutdown;
 mod static_files;
 mod streaming;

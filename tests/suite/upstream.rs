@@ -2,6 +2,7 @@
 //!
 //! The function is `upstream`, which does what each request tells it to (`e2e::play`).
 
+mod base_path;
 mod child;
 mod connections;
 mod deaths;
