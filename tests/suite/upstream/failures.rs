@@ -7,7 +7,7 @@ use e2e::{
     play::{Play, Step, send, send_chunk, touch, wait},
 };
 
-use super::{exists, heads, http};
+use super::{assert_duration, exists, heads, http};
 use crate::{UPSTREAM, watchdog};
 
 #[track_caller]
@@ -16,6 +16,7 @@ fn assert_bad_gateway(dog: &Watchdog, response: &Response) {
     assert_eq!(response.header("x-openfaas-internal"), Some("of-watchdog"));
     assert!(!response.text().trim().is_empty(), "a body that says why");
     assert!(response.is_complete());
+    assert_duration(response);
 }
 
 /// Makes the function refuse connections from now on, and closes the one that carries this.

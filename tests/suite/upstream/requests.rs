@@ -1,6 +1,6 @@
 //! What of a request arrives at the function.
 
-use e2e::{Request, play::answer};
+use e2e::{Client, Request, left_out, play::answer};
 
 use super::{Seen, http, seen};
 
@@ -355,4 +355,16 @@ fn two_hundred_large_headers_arrive() {
     for index in 0..200 {
         assert_eq!(seen.all(&format!("x-large-{index}")), [value.as_str()], "{index}");
     }
+}
+
+#[test]
+fn peer_over_ipv6_is_told_as_such() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        left_out("the tests of IPv6 need the address ::1");
+        return;
+    }
+    let dog = http().start_ready();
+    let addr = format!("[::1]:{}", dog.addr().port()).parse().unwrap();
+    let response = Client::connect(addr).call(&Request::get("/"));
+    assert_eq!(Seen::parse(&response.body).all("x-forwarded-for"), ["::1"]);
 }

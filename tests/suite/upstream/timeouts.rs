@@ -7,7 +7,7 @@ use e2e::{
     play::{Play, Step, send, touch},
 };
 
-use super::{exists, http};
+use super::{assert_duration, exists, http};
 
 /// A function that never answers; it says when it was left.
 fn silence() -> Play {
@@ -19,6 +19,7 @@ fn assert_late(dog: &Watchdog, response: &Response) {
     assert_eq!(response.status(), 504, "{}", dog.log());
     assert_eq!(response.header("x-openfaas-internal"), Some("of-watchdog"));
     assert!(!response.text().trim().is_empty(), "a body that says why");
+    assert_duration(response);
 }
 
 #[test]
