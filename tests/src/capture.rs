@@ -21,6 +21,7 @@ struct Shared {
 struct State {
     bytes: Vec<u8>,
     at_end: bool,
+    paused: bool,
 }
 
 impl Capture {
@@ -31,6 +32,11 @@ impl Capture {
         thread::spawn(move || {
             let mut buffer = [0; 16 * 1024];
             loop {
+                let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+                while state.paused {
+                    state = shared.grew.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                drop(state);
                 let count = pipe.read(&mut buffer).unwrap_or(0);
                 let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
                 state.bytes.extend_from_slice(&buffer[..count]);
@@ -42,6 +48,12 @@ impl Capture {
             }
         });
         capture
+    }
+
+    /// Stops reading after one more piece, so that the pipe fills up; or reads on.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).paused = paused;
+        self.0.grew.notify_all();
     }
 
     /// Everything so far; bytes that are not UTF-8 are replaced.

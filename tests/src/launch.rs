@@ -11,7 +11,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{DEADLINE, Watchdog, capture::Capture, eventually, free_port, running};
+use crate::{
+    DEADLINE, Watchdog, capture::Capture, eventually, free_port, procfs::Process, running,
+};
 
 /// A watchdog that is about to be started.
 ///
@@ -38,6 +40,9 @@ pub struct Ended {
     pub stdout: String,
     /// All it wrote to standard error.
     pub stderr: String,
+    /// Processes it started that were still there after its end; only known of those that
+    /// [`Launch::spawn_expecting_exit`] started.
+    pub left_behind: Vec<Process>,
 }
 
 /// Variables of every start that the test does not set itself: `WATCHDOG_ENV="name=value …"`.
@@ -176,6 +181,42 @@ impl Launch {
         watchdog
     }
 
+    /// As [`start`](Self::start), and waits until `/_/ready` answers 200 as well: in mode=http the
+    /// function accepts by then, so that its start takes nothing from the time of a call.
+    ///
+    /// # Panics
+    /// When it ends before, or is not ready within [`DEADLINE`]; with its log.
+    #[must_use]
+    #[track_caller]
+    pub fn start_ready(self) -> Watchdog {
+        let watchdog = self.start();
+        eventually(DEADLINE, "/_/ready to answer 200", || {
+            watchdog.assert_runs();
+            watchdog.try_get("/_/ready").is_some_and(|response| response.status() == 200)
+        });
+        watchdog
+    }
+
+    /// As [`start`](Self::start), at a port that was free, for a watchdog that cannot say where it
+    /// listens.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    #[track_caller]
+    pub fn start_mute(mut self) -> Watchdog {
+        let port = free_port();
+        let (child, stdout, stderr) = self.spawn(port, 0);
+        let mut watchdog = Watchdog::new(child, stdout, stderr, 0);
+        watchdog.listens_at(port);
+        watchdog.keep(self.temp);
+        eventually(DEADLINE, "/_/health to answer 200", || {
+            watchdog.assert_runs();
+            watchdog.try_get("/_/health").is_some_and(|response| response.status() == 200)
+        });
+        watchdog
+    }
+
     /// Starts it and waits until it says that it listens.
     ///
     /// # Panics
@@ -218,7 +259,8 @@ impl Launch {
         let (port, metrics_port) = self.choose_ports();
         let (child, stdout, stderr) = self.spawn(port, metrics_port);
         let mut watchdog = Watchdog::new(child, stdout, stderr, metrics_port);
-        let ended = watchdog.wait_exit();
+        let mut ended = watchdog.wait_exit();
+        ended.left_behind = running::started_with(self.temp_dir());
         running::end_all(self.temp_dir());
         ended
     }

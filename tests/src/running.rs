@@ -62,6 +62,10 @@ impl Watchdog {
         Err(format!("it never said that it listens\n{}", self.log()))
     }
 
+    pub(crate) fn listens_at(&mut self, port: u16) {
+        self.port = port;
+    }
+
     pub(crate) fn keep(&mut self, temp: TempDir) {
         self.temp = Some(temp);
     }
@@ -213,6 +217,12 @@ impl Watchdog {
         self.access_log_lines()
     }
 
+    /// Lets both pipes fill up from now on, or reads them on.
+    pub fn stop_reading_output(&self, stop: bool) {
+        self.stdout.pause(stop);
+        self.stderr.pause(stop);
+    }
+
     // === its end ===
 
     /// Sends it a signal.
@@ -262,6 +272,7 @@ impl Watchdog {
             status: status.expect("reaped above"),
             stdout: self.stdout(),
             stderr: self.stderr(),
+            left_behind: Vec::new(),
         }
     }
 }
@@ -285,7 +296,7 @@ impl Drop for Watchdog {
 pub(crate) fn end_all(temp: &Path) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
-        let left = procfs::with_environment(&mark(temp));
+        let left = started_with(temp);
         if left.is_empty() {
             return;
         }
@@ -294,6 +305,11 @@ pub(crate) fn end_all(temp: &Path) {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Every living process whose `TMPDIR` is `temp`.
+pub(crate) fn started_with(temp: &Path) -> Vec<procfs::Process> {
+    procfs::with_environment(&mark(temp))
 }
 
 fn mark(temp: &Path) -> String {
@@ -310,9 +326,11 @@ fn told_port(log: &str) -> Option<u16> {
     rest[..digits].parse().ok()
 }
 
+/// ` - ` STATUS ` - ` behind a method and a target, which are `- -` when nobody could read them.
 fn is_access_line(line: &str) -> bool {
-    let mut parts = line.split(" - ");
-    let request = parts.next().unwrap_or_default();
-    let status = parts.next().unwrap_or_default();
-    request.contains(" /") && status.len() == 3 && status.bytes().all(|b| b.is_ascii_digit())
+    line.match_indices(" - ").any(|(at, separator)| {
+        let rest = &line[at + separator.len()..];
+        let status = rest.split(" - ").next().unwrap_or_default();
+        status.len() == 3 && status.len() < rest.len() && status.bytes().all(|b| b.is_ascii_digit())
+    })
 }

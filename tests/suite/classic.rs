@@ -1,6 +1,8 @@
 //! `mode=classic`: one process a call, the whole request in, the whole output out, and an exit
 //! status that decides (reference 1.3, 2.2, 7.2 and 7.5).
 
+mod spool;
+
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use e2e::{Client, Launch, Request, Response};
@@ -354,57 +356,6 @@ fn client_that_leaves_during_its_upload_leaves_no_process_behind() {
 }
 
 // === output ===
-
-#[test]
-fn output_above_spool_memory_arrives_whole_and_leaves_no_file() {
-    let dog = classic().fprocess("cat").env("spool_memory", "1000").start();
-    for size in [999, 1000, 1001, 70_000, 600_000] {
-        let body: Vec<u8> = (0..size).map(|i: u32| (i % 251) as u8).collect();
-        let response = dog.post("/", &body);
-        assert_eq!(response.status(), 200);
-        assert_eq!(response.header("content-length"), Some(size.to_string().as_str()));
-        assert!(response.body == body, "{size} bytes differ");
-    }
-    let left: Vec<_> = fs::read_dir(dog.temp_dir())
-        .expect("the directory")
-        .map(|entry| entry.expect("an entry").file_name())
-        .filter(|name| name != ".lock")
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
-}
-
-#[test]
-fn failure_after_output_above_spool_memory_keeps_the_output() {
-    let dog = classic().sh("head -c 300000 /dev/zero; exit 3").env("spool_memory", "1000").start();
-    let response = dog.get("/");
-    assert_eq!(response.status(), 500);
-    assert!(response.text().starts_with("exit status 3\n\0"), "{:?}", &response.text()[..20]);
-    assert_eq!(response.body.len(), "exit status 3\n".len() + 300_000);
-}
-
-#[test]
-fn output_above_spool_limit_gives_500_naming_it() {
-    let dog = classic()
-        .sh(r#"head -c "$Http_Query" /dev/zero"#)
-        .env("spool_memory", "1000")
-        .env("spool_limit", "2000")
-        .start();
-    assert_eq!(dog.get("/?2000").body.len(), 2000);
-    let response = dog.get("/?2001");
-    assert_eq!(response.status(), 500);
-    assert!(response.text().contains("spool_limit"), "{}", response.text());
-    assert_eq!(dog.get("/?5").body.len(), 5);
-}
-
-#[test]
-fn output_without_end_is_stopped_at_spool_limit() {
-    let dog = classic().fprocess("cat /dev/zero").env("spool_limit", "3000000").start();
-    leaves_nothing_behind(&dog, || {
-        let response = dog.get("/");
-        assert_eq!(response.status(), 500);
-        assert!(response.text().contains("spool_limit"), "{}", response.text());
-    });
-}
 
 #[test]
 fn failed_call_has_its_reason_in_the_log() {

@@ -75,7 +75,7 @@ fn print_config_tells_values_and_the_variables_they_came_from() {
         let mut launch = watchdog()
             .mode("http")
             .arg(flag)
-            .env("function_process", "cat")
+            .env("fprocess", "cat")
             .env("upstream_url", "http://127.0.0.1:3000")
             .env("read_timeout", "45s");
         let ended = launch.spawn_expecting_exit();
@@ -87,10 +87,11 @@ fn print_config_tells_values_and_the_variables_they_came_from() {
                 ended.stdout
             );
         };
-        line(&["mode", "http"]);
-        line(&["function_process", "cat"]);
-        line(&["upstream_url", "http://127.0.0.1:3000"]);
-        line(&["read_timeout", "45s"]);
+        line(&["mode=http", "(from mode="]);
+        // The row has the chief name, whichever the value came from.
+        line(&["function_process=[\"cat\"]", "(from fprocess="]);
+        line(&["http_upstream_url=http://127.0.0.1:3000", "(from upstream_url="]);
+        line(&["read_timeout=45s", "(from read_timeout="]);
         line(&["write_timeout", "30s", "default"]);
         // It tells and does nothing else.
         assert!(!launch.temp_dir().join(".lock").exists());

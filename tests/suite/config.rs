@@ -1,20 +1,28 @@
 //! Configuration: what a variable means, and what happens when it means nothing.
 
-use std::{fs, net::TcpListener, os::unix::fs::symlink};
+mod ports;
 
-use e2e::{DEADLINE, Ended, Launch, Request, eventually, free_port};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
+
+use e2e::{DEADLINE, Ended, Launch, Request, eventually};
 
 use crate::watchdog;
 
-/// Starts what cannot start, and checks what holds for every such failure: a code other than 0, a
-/// message, and no lock file left behind.
+/// A configuration with which nothing can be started: exit code 2.
 #[track_caller]
-fn fails(mut launch: Launch) -> Ended {
+fn is_refused(launch: Launch) -> Ended {
+    ends_with(2, launch)
+}
+
+/// Starts what cannot start, and checks what holds for every such failure: its code, a message, and
+/// no lock file left behind.
+#[track_caller]
+fn ends_with(code: i32, mut launch: Launch) -> Ended {
     let ended = launch.spawn_expecting_exit();
-    assert!(
-        ended.code().is_some_and(|code| code != 0),
-        "it must exit with a code other than 0: {ended:?}"
-    );
+    assert_eq!(ended.code(), Some(code), "{ended:?}");
     assert!(!ended.stderr.trim().is_empty(), "a silent failure");
     assert!(!ended.stderr.contains("panicked"), "a panic is no message: {}", ended.stderr);
     assert!(!launch.temp_dir().join(".lock").exists(), "a lock file was left behind");
@@ -45,18 +53,18 @@ fn printed(launch: Launch, variable: &str) -> String {
 
 #[test]
 fn fprocess_missing_is_fatal() {
-    let ended = fails(watchdog().mode("streaming"));
+    let ended = is_refused(watchdog().mode("streaming"));
     assert_names(&ended, &["fprocess"]);
 }
 
 #[test]
 fn fprocess_in_upper_case_is_another_variable() {
-    fails(watchdog().env("FPROCESS", "cat"));
+    is_refused(watchdog().env("FPROCESS", "cat"));
 }
 
 #[test]
 fn fprocess_with_a_leading_space_has_no_program() {
-    fails(watchdog().fprocess(" cat"));
+    is_refused(watchdog().fprocess(" cat"));
 }
 
 #[test]
@@ -85,7 +93,7 @@ fn fprocess_that_does_not_exist_is_named_at_start_and_calls_fail() {
 #[test]
 fn mode_unknown_is_fatal_and_named() {
     for mode in ["nonsense", "HTTP", "Streaming"] {
-        let ended = fails(watchdog().mode(mode).fprocess("cat"));
+        let ended = is_refused(watchdog().mode(mode).fprocess("cat"));
         assert_names(&ended, &["mode", mode]);
     }
 }
@@ -93,7 +101,7 @@ fn mode_unknown_is_fatal_and_named() {
 #[test]
 fn mode_inproc_and_afterburn_are_refused() {
     for mode in ["inproc", "afterburn"] {
-        let ended = fails(watchdog().mode(mode).fprocess("cat"));
+        let ended = is_refused(watchdog().mode(mode).fprocess("cat"));
         assert_names(&ended, &[mode]);
     }
 }
@@ -110,7 +118,7 @@ fn mode_unset_or_empty_is_classic() {
 
 #[test]
 fn upstream_url_missing_in_http_mode_is_fatal() {
-    let ended = fails(watchdog().mode("http").fprocess("cat"));
+    let ended = is_refused(watchdog().mode("http").fprocess("cat"));
     assert_names(&ended, &["http_upstream_url"]);
 }
 
@@ -118,7 +126,7 @@ fn upstream_url_missing_in_http_mode_is_fatal() {
 fn upstream_url_without_a_scheme_is_fatal() {
     for url in ["localhost:3000", "127.0.0.1:3000", "/var/run/x", "ftp://a/"] {
         let launch = watchdog().mode("http").fprocess("cat");
-        let ended = fails(launch.env("http_upstream_url", url));
+        let ended = is_refused(launch.env("http_upstream_url", url));
         assert_names(&ended, &["http_upstream_url", url]);
     }
 }
@@ -156,8 +164,7 @@ fn bad_values_are_all_reported_with_variable_value_and_default() {
 
 #[test]
 fn bad_values_are_fatal_together_under_strict_config() {
-    let ended = fails(with_mistakes().env("strict_config", "true"));
-    assert_eq!(ended.code(), Some(2), "{}", ended.stderr);
+    let ended = is_refused(with_mistakes().env("strict_config", "true"));
     for (name, value, _) in MISTAKES {
         assert_names(&ended, &[name, value]);
     }
@@ -183,8 +190,7 @@ fn good_values_pass_strict_config() {
 #[test]
 fn max_inflight_junk_is_fatal_under_strict_config() {
     let launch = watchdog().fprocess("cat").env("strict_config", "1");
-    let ended = fails(launch.env("max_inflight", "ten"));
-    assert_eq!(ended.code(), Some(2));
+    is_refused(launch.env("max_inflight", "ten"));
 }
 
 #[test]
@@ -196,96 +202,6 @@ fn booleans_accept_every_usual_spelling_in_every_mode() {
         let dog = watchdog().mode(mode).fprocess("cat").env("suppress_lock", value).start();
         assert!(!dog.lock_file().exists(), "suppress_lock={value} in {mode}");
     }
-}
-
-// === ports ===
-
-#[test]
-fn port_out_of_range_is_fatal() {
-    for port in ["-1", "65536", "99999"] {
-        let ended = fails(watchdog().fprocess("cat").env("port", port));
-        assert_names(&ended, &["port", port]);
-    }
-}
-
-#[test]
-fn port_junk_is_never_a_random_port() {
-    let launch = watchdog().fprocess("cat").env("port", "abc");
-    let ended = fails(launch.env("strict_config", "true"));
-    assert_eq!(ended.code(), Some(2));
-    assert_names(&ended, &["port", "abc"]);
-    let line = printed(watchdog().fprocess("cat").env("port", "abc"), "port");
-    assert!(line.contains("8080"), "{line}");
-}
-
-#[test]
-fn port_in_use_exits_non_zero_without_a_lock_file() {
-    // Defect 10.
-    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
-    let ended = fails(watchdog().fprocess("cat").env("port", &port));
-    assert_names(&ended, &[&port]);
-}
-
-#[test]
-fn metrics_port_in_use_exits_non_zero_without_a_lock_file() {
-    let taken = TcpListener::bind("0.0.0.0:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
-    let ended = fails(watchdog().fprocess("cat").env("metrics_port", &port));
-    assert_names(&ended, &["metrics", &port]);
-}
-
-#[test]
-fn metrics_port_equal_to_port_is_fatal() {
-    let port = free_port().to_string();
-    let launch = watchdog().fprocess("cat").env("port", &port);
-    let ended = fails(launch.env("metrics_port", &port));
-    assert_names(&ended, &["metrics_port"]);
-}
-
-#[test]
-fn metrics_port_zero_opens_no_listener() {
-    let dog = watchdog().fprocess("cat").start();
-    assert_eq!(dog.listening_ports(), [dog.addr().port()]);
-}
-
-#[test]
-fn metrics_port_opens_a_second_listener() {
-    let dog = watchdog().fprocess("cat").metrics().start();
-    let mut ports = [dog.addr().port(), dog.metrics_addr().port()];
-    ports.sort_unstable();
-    assert_eq!(dog.listening_ports(), ports);
-}
-
-#[test]
-fn port_answers_over_ipv6_as_well() {
-    let Ok(_probe) = TcpListener::bind("[::1]:0") else {
-        return;
-    };
-    let dog = watchdog().fprocess("cat").start();
-    let addr = format!("[::1]:{}", dog.addr().port()).parse().unwrap();
-    let response = e2e::Client::connect(addr).call(&Request::post("/", "six"));
-    assert_eq!(response.text(), "six");
-}
-
-// === the lock file ===
-
-#[test]
-fn lock_file_that_cannot_be_written_is_fatal() {
-    // Defect 10. A path below a regular file cannot be created even by root.
-    let launch = watchdog().fprocess("cat");
-    let file = launch.write("file", "");
-    let ended = fails(launch.env("TMPDIR", file.join("below")));
-    assert_names(&ended, &[".lock"]);
-}
-
-#[test]
-fn lock_file_directory_is_created() {
-    let launch = watchdog().fprocess("cat");
-    let directory = launch.temp_dir().join("new").join("deep");
-    let dog = launch.env("TMPDIR", &directory).start();
-    assert!(directory.join(".lock").exists());
-    drop(dog);
 }
 
 // === fprocess ===
@@ -312,7 +228,7 @@ fn fprocess_as_a_json_array_is_the_exact_argument_list() {
 #[test]
 fn fprocess_json_that_is_no_list_of_words_is_fatal() {
     for fprocess in ["[]", r#"["cat",1]"#, r#"[["cat"]]"#] {
-        let ended = fails(watchdog().fprocess(fprocess));
+        let ended = is_refused(watchdog().fprocess(fprocess));
         assert_names(&ended, &["fprocess"]);
     }
 }
@@ -335,6 +251,29 @@ fn fprocess_without_a_slash_is_found_in_path() {
     let path = format!("{}:{}:{path}", directory.display(), launch.temp_dir().display());
     let dog = launch.fprocess("own-program").env("PATH", path).start();
     assert_eq!(dog.post("/", "found").text(), "found");
+}
+
+/// Otherwise a later file of that name would take the function's place.
+#[test]
+fn fprocess_is_resolved_once_at_the_start() {
+    let launch = watchdog();
+    let [first, second] = ["a", "b"].map(|name| {
+        let directory = launch.temp_dir().join(name);
+        fs::create_dir(&directory).unwrap();
+        directory
+    });
+    let write = |directory: &std::path::Path, text: &str| {
+        let program = directory.join("kennel-test-program");
+        fs::write(&program, format!("#!/bin/sh\necho {text}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    write(&second, "second");
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{}:{path}", first.display(), second.display());
+    let dog = launch.env("PATH", path).fprocess("kennel-test-program").start();
+    assert_eq!(dog.get("/").text(), "second\n");
+    write(&first, "first");
+    assert_eq!(dog.get("/").text(), "second\n");
 }
 
 #[test]

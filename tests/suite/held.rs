@@ -26,9 +26,15 @@ pub(crate) fn hold(dog: &Watchdog) -> Client {
 /// As [`hold`], for another path that starts with `/hold`.
 #[track_caller]
 pub(crate) fn hold_at(dog: &Watchdog, path: &str) -> Client {
+    hold_with(dog, &Request::get(path))
+}
+
+/// As [`hold_at`], with a request of its own.
+#[track_caller]
+pub(crate) fn hold_with(dog: &Watchdog, request: &Request) -> Client {
     let before = held(dog);
     let mut client = dog.connect();
-    client.send(Request::get(path).to_bytes());
+    client.send(request.to_bytes());
     eventually(DEADLINE, "the held call to start", || held(dog) > before);
     client
 }
@@ -46,4 +52,15 @@ pub(crate) fn held(dog: &Watchdog) -> usize {
 /// Lets every held call go, and every later one pass.
 pub(crate) fn release(dog: &Watchdog) {
     std::fs::write(dog.temp_dir().join("go"), "").expect("a file in the temporary directory");
+}
+
+/// Waits until this many calls are in flight, those in the queue included; needs
+/// [`metrics`](e2e::Launch::metrics).
+#[track_caller]
+pub(crate) fn wait_until_in_flight(dog: &Watchdog, count: f64) {
+    eventually(DEADLINE, "calls in flight", || {
+        dog.metrics()
+            .get("http_requests_in_flight", &[])
+            .is_some_and(|value| (value - count).abs() < f64::EPSILON)
+    });
 }

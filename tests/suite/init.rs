@@ -1,26 +1,26 @@
 //! As the first process of a container: PID 1 of a PID namespace of its own.
 
 use std::{
-    io::Write,
     process::{Command, Stdio},
     sync::OnceLock,
 };
 
 use e2e::{
-    DEADLINE, Launch, Watchdog, eventually,
+    DEADLINE, Launch, Watchdog, eventually, left_out,
+    play::{Play, Step},
     procfs::{self, Process},
 };
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
     held::{self, hold, release},
+    upstream::http,
     watchdog,
 };
 
 const UNSHARE: [&str; 4] = ["unshare", "--pid", "--fork", "--mount-proc"];
 
-/// Whether this machine lets us make PID namespaces; says so once, past the capture of output,
-/// when it does not.
+/// Whether this machine lets us make PID namespaces; says so when it does not.
 fn is_possible() -> bool {
     static POSSIBLE: OnceLock<bool> = OnceLock::new();
     *POSSIBLE.get_or_init(|| {
@@ -31,10 +31,7 @@ fn is_possible() -> bool {
             .status()
             .is_ok_and(|status| status.success());
         if !possible {
-            let _ = writeln!(
-                std::io::stderr(),
-                "LEFT OUT: the tests of suite/init.rs (PID 1) need unshare(1) and root"
-            );
+            left_out("the tests of suite/init.rs (PID 1) need unshare(1) and root");
         }
         possible
     })
@@ -132,4 +129,43 @@ fn init_passes_the_exit_code_on() {
         .env("read_timeout", "soon")
         .spawn_expecting_exit();
     assert_eq!(ended.code(), Some(2), "{ended:?}");
+}
+
+#[test]
+fn init_takes_every_signal_of_a_stop() {
+    if !is_possible() {
+        return;
+    }
+    for signal_sent in [Signal::HUP, Signal::QUIT] {
+        let mut dog = as_init(watchdog().sh(held::SCRIPT)).start();
+        let mut held = hold(&dog);
+        signal(&init_of(&dog), signal_sent);
+        eventually(DEADLINE, "503", || dog.get("/_/health").status() == 503);
+        release(&dog);
+        assert_eq!(held.read_response().text(), "released\n", "{signal_sent:?}");
+        assert_eq!(dog.wait_exit().code(), Some(0), "{signal_sent:?}");
+    }
+}
+
+#[test]
+fn init_stops_the_function_that_stays() {
+    if !is_possible() {
+        return;
+    }
+    let mut dog = as_init(http()).start_ready();
+    assert_eq!(dog.post("/", "x").status(), 200);
+    signal(&init_of(&dog), Signal::TERM);
+    assert_eq!(dog.wait_exit().code(), Some(0));
+    assert_eq!(dog.started_processes(), []);
+}
+
+#[test]
+fn init_passes_on_that_the_function_died() {
+    if !is_possible() {
+        return;
+    }
+    let mut dog = as_init(http()).start_ready();
+    assert_eq!(dog.call(&Play::new([Step::Body, Step::Exit(3)]).post("x")).status(), 502);
+    assert_eq!(dog.wait_exit().code(), Some(1));
+    assert_eq!(dog.started_processes(), []);
 }

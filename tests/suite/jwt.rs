@@ -4,6 +4,7 @@
 
 mod algorithms;
 mod https;
+mod order;
 
 use e2e::{
     DEADLINE, Launch, Request, Response, Watchdog, eventually,

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use e2e::{Client, DEADLINE, Launch, ReadError, Request, Watchdog, eventually};
 
 use crate::{
-    held::{self, hold, hold_at, release},
+    held::{self, hold, hold_at, release, wait_until_in_flight},
+    processes::timed_out,
     watchdog,
 };
 
@@ -92,8 +93,7 @@ fn slot_is_free_again_after_a_failing_function() {
 fn slot_is_free_again_after_a_timeout() {
     for mode in ["classic", "streaming", "serializing"] {
         let dog = limited(mode, "1").env("exec_timeout", "200ms").start();
-        let response = dog.get("/hold");
-        assert!(matches!(response.status(), 408 | 504 | 500), "{mode}: {}", response.status());
+        assert_eq!(dog.get("/hold").status(), timed_out(mode), "{mode}");
         assert_slot_comes_free(&dog);
         dog.wait_until_childless();
     }
@@ -112,9 +112,12 @@ fn slot_is_free_again_after_the_client_left() {
 #[test]
 fn slot_is_free_again_after_the_client_left_while_uploading() {
     for mode in ["classic", "streaming", "serializing"] {
-        let dog = limited(mode, "1").start();
+        // A function that waits for all of it.
+        let dog = watchdog().mode(mode).fprocess("cat").env("max_inflight", "1").start();
         let mut client = dog.connect();
         client.send("POST /x HTTP/1.1\r\nHost: f\r\nContent-Length: 100\r\n\r\nhalf");
+        eventually(DEADLINE, "the upload to start", || !dog.children().is_empty());
+        assert_eq!(dog.get("/").status(), 429, "{mode}");
         client.reset();
         assert_slot_comes_free(&dog);
         dog.wait_until_childless();
@@ -157,6 +160,12 @@ fn slot_is_held_until_the_stream_ends() {
 
 // === waiting instead of an immediate 429 ===
 
+/// One slot and one place to wait for it.
+fn queued() -> Watchdog {
+    let launch = limited("classic", "1").env("max_queue", "1").env("queue_timeout", "60s");
+    launch.metrics().start()
+}
+
 /// Whether a call that was sent gets no answer for a while.
 fn waits(client: &mut Client) -> bool {
     client.set_patience(Duration::from_millis(300));
@@ -167,10 +176,11 @@ fn waits(client: &mut Client) -> bool {
 
 #[test]
 fn queue_lets_a_call_wait_for_the_slot() {
-    let dog = limited("classic", "1").env("max_queue", "1").env("queue_timeout", "30s").start();
+    let dog = queued();
     let mut first = hold(&dog);
     let mut second = dog.connect();
     second.send(Request::get("/second").to_bytes());
+    wait_until_in_flight(&dog, 2.0);
     assert!(waits(&mut second), "the second call was answered");
     assert_eq!(dog.get("/third").status(), 429);
     release(&dog);
@@ -195,19 +205,20 @@ fn queue_timeout_answers_429_and_not_before() {
 
 #[test]
 fn queue_place_is_free_again_after_the_waiting_client_left() {
-    let dog = limited("classic", "1").env("max_queue", "1").env("queue_timeout", "30s").start();
+    let dog = queued();
     let mut first = hold(&dog);
     for _ in 0..3 {
         let mut waiting = dog.connect();
         waiting.send(Request::get("/leaves").to_bytes());
+        wait_until_in_flight(&dog, 2.0);
+        assert_eq!(dog.get("/").status(), 429, "the queue has one place");
         waiting.reset();
+        wait_until_in_flight(&dog, 1.0);
     }
     let mut second = dog.connect();
-    eventually(DEADLINE, "a place in the queue", || {
-        second = dog.connect();
-        second.send(Request::get("/second").to_bytes());
-        waits(&mut second)
-    });
+    second.send(Request::get("/second").to_bytes());
+    wait_until_in_flight(&dog, 2.0);
+    assert!(waits(&mut second), "the place in the queue is gone");
     release(&dog);
     assert_eq!(first.read_response().status(), 200);
     assert_eq!(second.read_response().text(), "quick\n");

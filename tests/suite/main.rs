@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod accounts;
 mod cgi_env;
 mod classic;
 mod cli;
@@ -19,6 +20,7 @@ mod memory;
 mod metrics;
 mod processes;
 mod serializing;
+mod settings;
 mod shutdown;
 mod spares;
 mod spawning;

@@ -1,6 +1,8 @@
 //! Processes of the forking modes: started clean, ended as a whole group (TERM, `grace_period`,
 //! KILL), reaped, and nothing of a call left behind (reference 2.2 and 3; issue, "Processes").
 
+mod shortage;
+
 use std::{
     fs,
     path::Path,
@@ -8,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{Client, DEADLINE, End, Launch, Request, Watchdog, eventually, procfs};
+use e2e::{Client, DEADLINE, End, Launch, Request, Watchdog, eventually, left_out, procfs};
 
 use crate::watchdog;
 
@@ -39,7 +41,7 @@ fn await_file(dog: &Watchdog, name: &str) {
 }
 
 /// The status that tells of an `exec_timeout` before the first byte.
-fn timed_out(mode: &str) -> u16 {
+pub(crate) fn timed_out(mode: &str) -> u16 {
     if mode == "classic" { 408 } else { 504 }
 }
 
@@ -276,26 +278,33 @@ fn function_that_kills_its_own_group_hurts_nobody_else() {
 #[test]
 fn truncated_input_is_never_shown_to_the_function_as_complete() {
     // Defect 13: a function took half an upload for a whole one and stored it.
-    type Stop = (&'static str, fn(Client));
+    type Stop = (&'static str, fn(Client), u32);
     let stop: [Stop; 4] = [
-        ("a client that leaves", drop),
-        ("a client that is gone", Client::reset),
-        ("a malformed chunk", |mut client| {
-            client.send("ZZ\r\n");
-            assert_eq!(client.read_response().status(), 400);
-        }),
-        ("a client that falls silent", |mut client| {
-            assert_eq!(client.read_response().status(), 408);
-        }),
+        ("a client that leaves", drop, 10),
+        ("a client that is gone", Client::reset, 10),
+        (
+            "a malformed chunk",
+            |mut client| {
+                client.send("ZZ\r\n");
+                assert_eq!(client.read_response().status(), 400);
+            },
+            10,
+        ),
+        // Each of these takes the whole of read_timeout, in which the function has to start.
+        (
+            "a client that falls silent",
+            |mut client| assert_eq!(client.read_response().status(), 408),
+            2,
+        ),
     ];
     for mode in FORKING {
         let dog = watchdog()
             .mode(mode)
             .sh(r#"head -c 6 >"$TMPDIR/ready"; cat >/dev/null; echo stored >"$TMPDIR/stored""#)
-            .env("read_timeout", "300ms")
+            .env("read_timeout", "2s")
             .start();
-        for (what, stop) in stop {
-            for _ in 0..10 {
+        for (what, stop, rounds) in stop {
+            for _ in 0..rounds {
                 let ready = dog.temp_dir().join("ready");
                 let _ = fs::remove_file(&ready);
                 let mut client = dog.connect();
@@ -342,7 +351,6 @@ fn grandchild_that_keeps_stderr_open_does_not_delay_the_answer() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn grandchild_with_a_session_of_its_own_survives() {
     let script = r#"
         command -v setsid >/dev/null || { echo missing; exit; }
@@ -354,7 +362,7 @@ fn grandchild_with_a_session_of_its_own_survives() {
         let dog = watchdog().mode(mode).sh(script).start();
         let answer = dog.get("/").text();
         if answer == "missing\n" {
-            eprintln!("SKIPPED: no setsid (util-linux) on this machine");
+            left_out("the tests of daemons need setsid(1) of util-linux");
             return;
         }
         assert_eq!(answer, "answer\n", "{mode}");

@@ -1,12 +1,14 @@
 //! From SIGTERM or SIGINT to exit code 0.
 
+mod signals;
+
 use std::time::{Duration, Instant};
 
 use e2e::{Client, DEADLINE, End, Launch, Piece, Request, Watchdog, eventually};
 use rustix::process::Signal;
 
 use crate::{
-    held::{self, hold, hold_at, release},
+    held::{self, hold, hold_at, release, wait_until_in_flight},
     watchdog,
 };
 
@@ -91,6 +93,9 @@ fn stopping_watchdog_is_unready_at_once() {
         })
     });
     eventually(DEADLINE, "the lock file to go", || !dog.lock_file().exists());
+    // Unready is not shut: a router may not have heard of it yet.
+    let response = kept.call(&Request::get("/"));
+    assert_eq!((response.status(), response.text().as_str()), (200, "quick\n"));
     release(&dog);
     assert_eq!(held.read_response().text(), "released\n");
     assert_clean_exit(&mut dog);
@@ -164,7 +169,7 @@ fn healthcheck_interval_0_closes_the_listener_at_once_and_ends() {
 fn stream_longer_than_the_drain_limit_is_cut_and_its_processes_killed() {
     let mut dog = holding("streaming")
         .env("healthcheck_interval", "100ms")
-        .env("write_timeout", "500ms")
+        .env("write_timeout", "2s")
         .env("grace_period", "200ms")
         .start();
     let mut stream = hold_at(&dog, "/hold-open");
@@ -176,7 +181,7 @@ fn stream_longer_than_the_drain_limit_is_cut_and_its_processes_killed() {
         Piece::End(End::Cut(_)) => {}
         other => panic!("the client must see that it was cut: {other:?}"),
     }
-    assert!(start.elapsed() >= Duration::from_millis(500));
+    assert!(start.elapsed() >= Duration::from_secs(2));
     assert_clean_exit(&mut dog);
 }
 
@@ -186,7 +191,7 @@ fn function_that_ignores_sigterm_does_not_outlive_the_watchdog() {
         .mode("streaming")
         .sh("trap '' TERM; echo started; while :; do sleep 0.05; done")
         .env("healthcheck_interval", "0")
-        .env("write_timeout", "300ms")
+        .env("write_timeout", "2s")
         .env("grace_period", "200ms")
         .start();
     let mut stream = dog.connect();
@@ -197,22 +202,24 @@ fn function_that_ignores_sigterm_does_not_outlive_the_watchdog() {
 }
 
 #[test]
-fn queued_call_is_served_or_refused_but_not_forgotten() {
+fn queued_call_is_served_after_the_listener_closed() {
     let mut dog = holding("classic")
         .env("max_inflight", "1")
         .env("max_queue", "1")
         .env("queue_timeout", "30s")
         .env("healthcheck_interval", "200ms")
+        .metrics()
         .start();
     let mut held = hold(&dog);
     let mut queued = dog.connect();
     queued.send(Request::get("/").to_bytes());
+    wait_until_in_flight(&dog, 2.0);
     dog.terminate();
     wait_until_listener_is_closed(&dog);
     release(&dog);
     assert_eq!(held.read_response().text(), "released\n");
     let response = queued.read_response();
-    assert!(matches!(response.status(), 200 | 429 | 503), "{:?}", response.head);
+    assert_eq!((response.status(), response.text().as_str()), (200, "quick\n"));
     assert_clean_exit(&mut dog);
 }
 
@@ -241,4 +248,17 @@ fn log_tells_the_steps() {
     release(&dog);
     assert_eq!(held.read_response().status(), 200);
     assert_clean_exit(&mut dog);
+}
+
+#[test]
+fn idle_static_watchdog_exits_at_once() {
+    let launch = watchdog().mode("static");
+    launch.write("page.txt", "text");
+    let root = launch.temp_dir().to_owned();
+    let mut dog = launch.env("static_path", root).start();
+    assert_eq!(dog.get("/page.txt").text(), "text");
+    dog.terminate();
+    let start = Instant::now();
+    assert_clean_exit(&mut dog);
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }

@@ -1,5 +1,7 @@
 //! mode=static: files below one folder, and nothing else of the machine.
 
+mod edges;
+
 use std::{
     fs,
     os::unix::fs::symlink,

@@ -179,18 +179,18 @@ fn large_traffic_arrives_whole() {
 #[test]
 fn tunnel_outlives_every_timeout() {
     let dog = http()
-        .env("exec_timeout", "200ms")
-        .env("write_timeout", "200ms")
-        .env("read_timeout", "200ms")
-        .start();
+        .env("exec_timeout", "700ms")
+        .env("write_timeout", "700ms")
+        .env("read_timeout", "700ms")
+        .start_ready();
     let start = Instant::now();
     let mut client = open(&dog);
-    while start.elapsed() < Duration::from_millis(600) {
+    while start.elapsed() < Duration::from_millis(1500) {
         assert_echoes(&mut client, "still here");
         thread::sleep(Duration::from_millis(20));
     }
     // And a stretch of silence.
-    thread::sleep(Duration::from_millis(600));
+    thread::sleep(Duration::from_millis(1500));
     assert_echoes(&mut client, "and here");
 }
 
@@ -303,12 +303,13 @@ fn stop_waits_for_open_tunnels() {
 
 #[test]
 fn stop_does_not_wait_longer_than_write_timeout_for_tunnels() {
-    let mut dog = http().env("healthcheck_interval", "50ms").env("write_timeout", "400ms").start();
+    let mut dog =
+        http().env("healthcheck_interval", "50ms").env("write_timeout", "1s").start_ready();
     let mut client = open(&dog);
     let start = Instant::now();
     dog.terminate();
     assert_eq!(dog.wait_exit().code(), Some(0));
-    assert!(start.elapsed() >= Duration::from_millis(400), "it did not wait");
+    assert!(start.elapsed() >= Duration::from_secs(1), "it did not wait");
     assert!(client.is_closed_by_server());
     assert!(dog.started_processes().is_empty());
 }
@@ -326,5 +327,5 @@ fn death_of_the_function_closes_its_tunnels() {
     assert_eq!(client.read_head().status, 101);
     crate::upstream::touch(&dog, "die");
     assert!(client.is_closed_by_server());
-    assert!(dog.wait_exit().code().is_some_and(|code| code != 0));
+    assert_eq!(dog.wait_exit().code(), Some(1));
 }

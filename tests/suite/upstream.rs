@@ -2,19 +2,27 @@
 //!
 //! The function is `upstream`, which does what each request tells it to (`e2e::play`).
 
+mod base_path;
 mod child;
 mod connections;
+mod deaths;
 mod expect;
 mod failures;
 mod hostile;
+mod output;
+mod places;
 mod requests;
 mod responses;
+mod smuggling;
+mod starts;
+mod stop;
 mod streams;
 mod timeouts;
+mod unix;
 
 use std::fs;
 
-use e2e::{Launch, Request, Watchdog, free_port};
+use e2e::{Launch, Request, Response, Watchdog, free_port};
 
 use crate::{UPSTREAM, watchdog};
 
@@ -63,6 +71,14 @@ pub(crate) fn heads(dog: &Watchdog) -> Vec<String> {
     let text = fs::read(dog.temp_dir().join("heads")).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     text.split_terminator("\r\n\r\n").map(str::to_owned).collect()
+}
+
+/// How long it took, said once.
+#[track_caller]
+fn assert_duration(response: &Response) {
+    let told: Vec<&str> = response.head.all("x-duration-seconds").collect();
+    let told: Vec<f64> = told.iter().map(|text| text.parse().expect("a number")).collect();
+    assert!(told.len() == 1 && told[0] >= 0.0, "{:?}", response.head);
 }
 
 /// A request as the function received it.

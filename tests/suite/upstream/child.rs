@@ -50,7 +50,7 @@ fn early_call_waits_for_the_function() {
 fn early_call_does_not_wait_for_ever() {
     let dog = http_with("--after never").env("exec_timeout", "300ms").start();
     let response = dog.post("/", "early");
-    assert!(matches!(response.status(), 502..=504), "{response:?}");
+    assert_eq!(response.status(), 502, "{response:?}");
     assert_eq!(response.header("x-openfaas-internal"), Some("of-watchdog"));
     assert!(!response.text().trim().is_empty());
 }
@@ -69,7 +69,7 @@ fn dies_with(script: Option<&str>, ending: Step) {
     assert_eq!(response.status(), 502, "{}", dog.log());
     assert_eq!(response.header("x-openfaas-internal"), Some("of-watchdog"));
     let ended = dog.wait_exit();
-    assert!(ended.code().is_some_and(|code| code != 0), "{ended:?}");
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
     assert!(!dog.lock_file().exists(), "the lock file was left behind");
     assert!(dog.started_processes().is_empty());
 }
@@ -92,7 +92,7 @@ fn death_by_a_signal_ends_the_watchdog() {
     let pid = dog.children()[0].pid;
     kill(pid);
     let ended = dog.wait_exit();
-    assert!(ended.code().is_some_and(|code| code != 0), "{ended:?}");
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
     assert!(!dog.lock_file().exists());
 }
 
@@ -106,7 +106,7 @@ fn death_of_a_shell_takes_its_group_along() {
 fn function_that_ends_before_it_listens_ends_the_watchdog() {
     let mut dog = http_sh("exit 5").start_unready();
     let ended = dog.wait_exit();
-    assert!(ended.code().is_some_and(|code| code != 0), "{ended:?}");
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
     assert!(!dog.lock_file().exists());
 }
 
@@ -152,7 +152,8 @@ fn restarts_back_off() {
     let start = Instant::now();
     let dog = http_sh(script).env("upstream_restart", "true").start_unready();
     eventually(DEADLINE, "the fourth start", || lines(&dog, "starts").len() >= 4);
-    assert!(start.elapsed() >= Duration::from_millis(300), "restarted without a pause");
+    // 100, 200 and 400 ms; a pause that does not grow would be over before.
+    assert!(start.elapsed() >= Duration::from_millis(650), "the pauses do not grow");
     dog.assert_runs();
     assert_eq!(dog.get("/_/ready").status(), 503);
 }
@@ -189,7 +190,7 @@ fn end_of_a_background_function_is_noticed() {
     let response = dog.call(&Play::new([Step::Body, Step::Exit(0)]).post("x"));
     assert_eq!(response.status(), 502);
     let ended = dog.wait_exit();
-    assert!(ended.code().is_some_and(|code| code != 0), "{ended:?}");
+    assert_eq!(ended.code(), Some(1), "{ended:?}");
     assert!(!dog.lock_file().exists());
 }
 
@@ -379,5 +380,5 @@ fn calls_in_flight_at_the_death_do_not_hang() {
         assert_eq!(client.read_response().status(), 502);
     }
     killer.join().unwrap();
-    assert!(dog.wait_exit().code().is_some_and(|code| code != 0));
+    assert_eq!(dog.wait_exit().code(), Some(1));
 }

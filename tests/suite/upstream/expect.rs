@@ -1,6 +1,6 @@
 //! `Expect: 100-continue` (RFC 9110 section 10.1.1) from end to end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::{
     DEADLINE, Request, eventually,
@@ -47,14 +47,20 @@ fn refusal_of_the_function_reaches_the_client_without_a_continue() {
 /// The of-watchdog waits 1.5 s for such a function, which is most of them.
 #[test]
 fn function_that_never_says_continue_gets_the_body_soon() {
-    let dog = http().start();
-    let mut client = dog.connect();
-    client.set_patience(Duration::from_secs(10));
-    client.send(head(&Play::new([Step::Body, Step::Reply])));
-    assert_eq!(client.read_head().status, 100);
-    client.send("hello");
-    let response = client.read_response();
-    assert_eq!((response.status(), response.text().as_str()), (200, "hello"));
+    let dog = http().start_ready();
+    // Once is enough: a busy machine may be late, but nothing makes a fixed wait shorter.
+    let soon = (0..5).any(|_| {
+        let mut client = dog.connect();
+        let start = Instant::now();
+        client.send(head(&Play::new([Step::Body, Step::Reply])));
+        assert_eq!(client.read_head().status, 100);
+        let waited = start.elapsed();
+        client.send("hello");
+        let response = client.read_response();
+        assert_eq!((response.status(), response.text().as_str()), (200, "hello"));
+        waited < Duration::from_millis(1400)
+    });
+    assert!(soon, "the body had to wait");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What of a request arrives at the function.
 
-use e2e::{Request, play::answer};
+use e2e::{Client, Request, left_out, play::answer};
 
 use super::{Seen, http, seen};
 
@@ -341,4 +341,47 @@ fn ready_path_works_with_buffering() {
         dog.get("/_/ready").status() == 200
     });
     assert!(super::heads(&dog).iter().any(|head| head.starts_with("GET /warm?up HTTP/1.1")));
+}
+
+/// Defect 8: the body was given to anyone who asked.
+#[test]
+fn ready_path_keeps_body_and_headers_of_the_function() {
+    let dog = http().env("ready_path", "/warm").start_ready();
+    let secret = answer(
+        "HTTP/1.1 200 OK\r\nSet-Cookie: secret=1\r\nX-Secret: 2\r\nContent-Type: text/secret\r\n\
+         Content-Length: 6\r\n\r\nsecret",
+    );
+    let response = dog.call(&secret.with(Request::get("/_/ready")));
+    assert_eq!((response.status(), response.text().as_str()), (200, ""));
+    for (name, value) in &response.head.headers {
+        assert!(!format!("{name}: {value}").to_lowercase().contains("secret"), "{name}: {value}");
+        assert!(!name.eq_ignore_ascii_case("set-cookie"), "{value}");
+    }
+}
+
+/// 1 MB of head, close to what is accepted at all.
+#[test]
+fn two_hundred_large_headers_arrive() {
+    let dog = http().start_ready();
+    let value = "v".repeat(5000);
+    let mut request = Request::get("/");
+    for index in 0..200 {
+        request = request.header(&format!("X-Large-{index}"), &value);
+    }
+    let seen = seen(&dog, &request);
+    for index in 0..200 {
+        assert_eq!(seen.all(&format!("x-large-{index}")), [value.as_str()], "{index}");
+    }
+}
+
+#[test]
+fn peer_over_ipv6_is_told_as_such() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        left_out("the tests of IPv6 need the address ::1");
+        return;
+    }
+    let dog = http().start_ready();
+    let addr = format!("[::1]:{}", dog.addr().port()).parse().unwrap();
+    let response = Client::connect(addr).call(&Request::get("/"));
+    assert_eq!(Seen::parse(&response.body).all("x-forwarded-for"), ["::1"]);
 }

@@ -106,26 +106,24 @@ fn event_stream(dog: &Watchdog, rest: impl IntoIterator<Item = Step>) -> Client 
     client
 }
 
-const SHORT: Duration = Duration::from_millis(300);
-
 #[test]
 fn event_stream_outlives_exec_and_write_timeout() {
-    let dog = http().env("exec_timeout", "300ms").env("write_timeout", "300ms").start();
+    let dog = http().env("exec_timeout", "1s").env("write_timeout", "1s").start_ready();
     let start = Instant::now();
     let mut client =
-        event_stream(&dog, [Step::Pause(800), send_chunk("data: 2\n\n"), send("0\r\n\r\n")]);
+        event_stream(&dog, [Step::Pause(2500), send_chunk("data: 2\n\n"), send("0\r\n\r\n")]);
     assert_eq!(client.read_body(), (b"data: 2\n\n".to_vec(), End::Complete));
-    assert!(start.elapsed() > 2 * SHORT);
+    assert!(start.elapsed() > Duration::from_secs(2));
 }
 
 #[test]
 fn ndjson_outlives_exec_timeout() {
-    let dog = http().env("exec_timeout", "300ms").start();
+    let dog = http().env("exec_timeout", "1s").start_ready();
     let play = Play::new([
         Step::Body,
         chunked_head("application/x-ndjson"),
         send_chunk("{}\n"),
-        Step::Pause(700),
+        Step::Pause(2500),
         send_chunk("[]\n"),
         send("0\r\n\r\n"),
     ]);
@@ -136,7 +134,7 @@ fn ndjson_outlives_exec_timeout() {
 /// Defect 5: such a response was closed off as if it were complete.
 #[test]
 fn other_stream_is_cut_by_exec_timeout() {
-    let dog = http().env("exec_timeout", "300ms").start();
+    let dog = http().env("exec_timeout", "1s").start_ready();
     let play = Play::new([
         Step::Body,
         chunked_head("text/plain"),
@@ -194,7 +192,7 @@ fn slow_client_does_not_grow_memory() {
     client.send(play.get().to_bytes());
     client.read_head();
     // Long enough for the whole body to come, were it taken without regard to the client.
-    std::thread::sleep(SHORT);
+    std::thread::sleep(Duration::from_millis(300));
     assert!(!exists(&dog, "sent"), "64 MB are held somewhere");
     assert_eq!(client.skip_body(), (SIZE as u64, End::Complete));
     let peak = dog.peak_rss_kb();

@@ -7,7 +7,7 @@ use e2e::{
     play::{Play, Step, send, touch},
 };
 
-use super::{exists, http};
+use super::{assert_duration, exists, http};
 
 /// A function that never answers; it says when it was left.
 fn silence() -> Play {
@@ -19,6 +19,7 @@ fn assert_late(dog: &Watchdog, response: &Response) {
     assert_eq!(response.status(), 504, "{}", dog.log());
     assert_eq!(response.header("x-openfaas-internal"), Some("of-watchdog"));
     assert!(!response.text().trim().is_empty(), "a body that says why");
+    assert_duration(response);
 }
 
 /// Nobody asks a body whether it is late while the client takes nothing.
@@ -42,7 +43,7 @@ fn exec_timeout_ends_a_call_whose_client_takes_nothing() {
 
 #[test]
 fn exec_timeout_is_504_and_ends_the_call_upstream() {
-    let dog = http().env("exec_timeout", "300ms").start();
+    let dog = http().env("exec_timeout", "300ms").start_ready();
     let start = Instant::now();
     let response = dog.call(&silence().post("x"));
     assert_late(&dog, &response);
@@ -54,7 +55,7 @@ fn exec_timeout_is_504_and_ends_the_call_upstream() {
 /// The head of a stream has to be in time, like any other.
 #[test]
 fn exec_timeout_holds_for_the_head_of_a_stream() {
-    let dog = http().env("exec_timeout", "300ms").start();
+    let dog = http().env("exec_timeout", "300ms").start_ready();
     for (name, value) in [
         ("Accept", "text/event-stream"),
         ("Accept", "application/x-ndjson"),
@@ -70,14 +71,14 @@ fn exec_timeout_holds_for_the_head_of_a_stream() {
 
 #[test]
 fn write_timeout_bounds_the_time_to_the_head() {
-    let dog = http().env("write_timeout", "300ms").start();
+    let dog = http().env("write_timeout", "300ms").start_ready();
     assert_late(&dog, &dog.call(&silence().get()));
     eventually(DEADLINE, "the function to be told", || exists(&dog, "left"));
 }
 
 #[test]
 fn x_timeout_shortens() {
-    let dog = http().env("exec_timeout", "1h").env("write_timeout", "1h").start();
+    let dog = http().env("exec_timeout", "1h").env("write_timeout", "1h").start_ready();
     for value in ["300ms", "0.2s", "100000us"] {
         assert_late(&dog, &dog.call(&silence().get().header("X-Timeout", value)));
     }
@@ -86,7 +87,7 @@ fn x_timeout_shortens() {
 /// Defect 4: `X-Timeout: 0s` switched `exec_timeout` off.
 #[test]
 fn x_timeout_neither_lengthens_nor_disables() {
-    let dog = http().env("exec_timeout", "200ms").env("write_timeout", "1h").start();
+    let dog = http().env("exec_timeout", "200ms").env("write_timeout", "1h").start_ready();
     for value in ["0s", "0", "-1s", "-5", "1h", "soon", "", "1e9"] {
         assert_late(&dog, &dog.call(&silence().get().header("X-Timeout", value)));
     }
@@ -94,7 +95,7 @@ fn x_timeout_neither_lengthens_nor_disables() {
 
 #[test]
 fn late_calls_are_counted_and_logged_as_504() {
-    let dog = http().metrics().env("exec_timeout", "200ms").start();
+    let dog = http().metrics().env("exec_timeout", "200ms").start_ready();
     assert_late(&dog, &dog.call(&silence().get()));
     let lines = dog.wait_for_access_lines(1);
     assert!(lines[0].contains("GET / - 504 - "), "{lines:?}");
@@ -103,7 +104,7 @@ fn late_calls_are_counted_and_logged_as_504() {
 
 #[test]
 fn exec_timeout_cuts_a_response_of_known_length() {
-    let dog = http().env("exec_timeout", "300ms").start();
+    let dog = http().env("exec_timeout", "1s").start_ready();
     let head = send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
     let response = dog.call(&Play::new([Step::Body, head, Step::Eof]).get());
     assert_eq!((response.status(), response.text().as_str()), (200, "hello"));
@@ -112,14 +113,14 @@ fn exec_timeout_cuts_a_response_of_known_length() {
 
 #[test]
 fn zero_exec_timeout_is_no_limit() {
-    let dog = http().env("exec_timeout", "0").start();
+    let dog = http().env("exec_timeout", "0").start_ready();
     let play = Play::new([Step::Body, Step::Pause(300), Step::Reply]);
     assert_eq!(dog.call(&play.post("x")).text(), "x");
 }
 
 #[test]
 fn stalled_request_body_is_408() {
-    let dog = http().env("read_timeout", "300ms").start();
+    let dog = http().env("read_timeout", "300ms").start_ready();
     let mut client = dog.connect();
     client.send(silence().post("12345").head_bytes());
     client.send("123");
@@ -132,9 +133,10 @@ fn stalled_request_body_is_408() {
 
 #[test]
 fn slow_request_body_that_makes_progress_is_served() {
-    let dog = http().env("read_timeout", "500ms").start();
+    let dog = http().env("read_timeout", "2s").start_ready();
     let mut client = dog.connect();
     client.send(Play::new([Step::Body, Step::Reply]).post("0123456789").head_bytes());
-    client.send_slowly("0123456789", 1, Duration::from_millis(100)).unwrap();
+    // Three seconds in all, and far less than two from one byte to the next.
+    client.send_slowly("0123456789", 1, Duration::from_millis(300)).unwrap();
     assert_eq!(client.read_response().text(), "0123456789");
 }
