@@ -66,6 +66,4 @@ fn client_that_stops_reading_is_cut_in_static_mode() {
     fs::File::create(root.join("large")).unwrap().set_len(SIZE).unwrap();
     let dog = launch.env("static_path", &root).start();
     assert_cut(&dog, &Request::get("/large"));
-    let files = dog.open_fds();
-    assert!(!files.iter().any(|file| file.ends_with("/large")), "{files:?}");
 }
