@@ -16,7 +16,7 @@ use crate::{
     decimal,
     error::Error,
     logs::Log,
-    process::{Arrived, Environment, Exit, Launcher, Stderr, while_feeding},
+    process::{Environment, Exit, Launcher, Stderr, while_feeding},
     sniff,
     spare::{self, Source, Started},
     spool::{self, Output},
@@ -137,7 +137,7 @@ impl Classic {
             body
         };
         let Started { mut process, stdout, unfed, busy: _busy } =
-            self.source.start(environment, Arrived::of(body).await?)?;
+            self.source.start(environment, body).await?;
         let work = async {
             let output = spool::collect(&stdout, &config.spool, |piece| {
                 if config.write_debug {

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use bytes::{Buf as _, BytesMut};
-use tokio::net::unix::pipe;
+use tokio::{net::unix::pipe, task::JoinHandle};
 
 /// Which of a function's streams a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,14 +40,15 @@ impl std::fmt::Debug for Log {
 }
 
 impl Log {
-    /// Copies lines in the background until every writer of the pipe is gone.
-    pub fn follow(&self, stream: Stream, pipe: impl Into<Arc<pipe::Receiver>>) {
+    /// Copies lines in the background until every writer of the pipe is gone. The task is for who
+    /// has to know when that was.
+    pub fn follow(&self, stream: Stream, pipe: impl Into<Arc<pipe::Receiver>>) -> JoinHandle<()> {
         let (log, pipe) = (self.clone(), pipe.into());
         tokio::spawn(async move {
             if let Err(error) = log.copy(stream, &pipe).await {
                 tracing::warn!(%error, ?stream, "could not read the function's output");
             }
-        });
+        })
     }
 
     /// Copies the lines that are in the pipe now, and leaves what comes later.

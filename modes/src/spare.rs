@@ -21,6 +21,7 @@ use tokio::net::unix::pipe;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    body::Body,
     error::Error,
     logs::{Log, Stream},
     process::{Arrived, Environment, Input, Launcher, Process, Stderr, Unfed},
@@ -101,8 +102,15 @@ impl Source {
     /// A process with this input: a spare, or a new one with `environment`.
     ///
     /// # Errors
-    /// As [`Launcher::spawn`].
-    pub(crate) fn start(&self, environment: Environment, input: Arrived) -> Result<Started, Error> {
+    /// As [`Launcher::spawn`], and the body's own.
+    pub(crate) async fn start(
+        &self,
+        environment: Environment,
+        body: Body,
+    ) -> Result<Started, Error> {
+        // To look at a body is to ask its client for it (`Expect: 100-continue`).
+        self.launcher.check()?;
+        let input = Arrived::of(body).await?;
         let busy = self.spares.as_ref().map(Busy::begin);
         if let Some(spare) = self.spares.as_ref().and_then(|spares| spares.take()) {
             let unfed = spare.process.begin(input)?;

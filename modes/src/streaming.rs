@@ -17,7 +17,7 @@ use crate::{
     deadline::{Deadline, Timer},
     error::Error,
     logs::Log,
-    process::{Arrived, Environment, Launcher, Process, Stderr},
+    process::{Environment, Launcher, Process, Stderr},
     spare::{self, Busy, Source, Started},
     zero_copy::{Data, Outflow, ZeroCopy},
 };
@@ -75,7 +75,7 @@ impl Streaming {
         let is_head = head.method == Method::HEAD;
         // What nobody gets has to be read all the same.
         let zero_copy = if is_head { ZeroCopy::Off } else { self.config.zero_copy };
-        let started = self.source.start(environment, Arrived::of(body).await?)?;
+        let started = self.source.start(environment, body).await?;
         let mut running = Running::new(started, deadline, zero_copy);
         let mut first = running.next().await?;
         if is_head {

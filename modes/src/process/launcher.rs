@@ -107,6 +107,26 @@ impl Launcher {
         self.start(Environment::new(), Input::Open, stderr, true)
     }
 
+    /// Whether there is a program to start.
+    ///
+    /// # Errors
+    /// [`Error::Spawn`].
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.common.path.is_none() {
+            self.find()?;
+        }
+        Ok(())
+    }
+
+    /// Looks for a program that was not there at start.
+    fn find(&self) -> Result<CString, Error> {
+        let path = self.common.program.path().map_err(|unresolved| Error::Spawn {
+            program: unresolved.name.clone(),
+            source: io::Error::new(io::ErrorKind::NotFound, unresolved.to_string()),
+        })?;
+        c_string(&path).map_err(|source| failed(&path, source))
+    }
+
     fn start(
         &self,
         extra: Environment,
@@ -174,11 +194,7 @@ impl Launcher {
         let program = match &common.path {
             Some(path) => path,
             None => {
-                let path = common.program.path().map_err(|unresolved| Error::Spawn {
-                    program: unresolved.name.clone(),
-                    source: io::Error::new(io::ErrorKind::NotFound, unresolved.to_string()),
-                })?;
-                found = c_string(&path).map_err(|source| failed(&path, source))?;
+                found = self.find()?;
                 &found
             }
         };

@@ -7,6 +7,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, watch},
+    task::JoinHandle,
     time::{sleep, timeout},
 };
 
@@ -24,6 +25,8 @@ const PROBE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_mi
 const DAEMON_START: Duration = Duration::from_secs(2);
 /// Between looks at a daemon that nobody is the parent of.
 const DAEMON_PROBE: Duration = Duration::from_secs(1);
+/// For the rest of a dead child's output to reach the log.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between restarts: from the first to the last.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// A child that lived this long has earned a quick restart.
@@ -32,6 +35,8 @@ const STABLE: Duration = Duration::from_secs(10);
 /// A started child.
 pub(super) struct Child {
     process: Process,
+    /// Who copies its output to the log.
+    listeners: Vec<JoinHandle<()>>,
     since: Instant,
 }
 
@@ -39,12 +44,10 @@ impl Child {
     pub(super) fn start(launcher: &Launcher, log: &Log) -> Result<Self, Error> {
         // The process holds its input open, never written: some servers end when it does.
         let (process, pipes) = launcher.spawn(Environment::new(), Input::Open, Stderr::Pipe)?;
-        log.follow(Stream::Stdout, pipes.stdout);
-        if let Some(stderr) = pipes.stderr {
-            log.follow(Stream::Stderr, stderr);
-        }
+        let mut listeners = vec![log.follow(Stream::Stdout, pipes.stdout)];
+        listeners.extend(pipes.stderr.map(|stderr| log.follow(Stream::Stderr, stderr)));
         tracing::info!(pid = process.id(), "started the function");
-        Ok(Self { process, since: Instant::now() })
+        Ok(Self { process, listeners, since: Instant::now() })
     }
 }
 
@@ -135,7 +138,15 @@ async fn live(mut child: Child, duty: &Duty) -> End {
             return daemon(child.process, duty).await;
         }
     }
-    match child.process.wait().await {
+    let ended = child.process.wait().await;
+    // Its last words say why. Whoever else has its pipes, in another session, may keep them.
+    let heard = async {
+        for listener in child.listeners {
+            let _ = listener.await;
+        }
+    };
+    let _ = timeout(LAST_WORDS, heard).await;
+    match ended {
         Ok(exit) => End::Died(format!("ended: {exit}")),
         Err(error) => End::Died(error.to_string()),
     }

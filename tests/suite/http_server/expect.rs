@@ -33,3 +33,11 @@ fn limit_is_told_without_a_continue() {
     let _held = hold(&dog);
     assert_refused_unsent(&dog, "POST", 429);
 }
+
+#[test]
+fn function_that_cannot_start_is_told_without_a_continue() {
+    for mode in ["classic", "streaming", "serializing"] {
+        let dog = watchdog().mode(mode).fprocess("/no/such/program").start();
+        assert_refused_unsent(&dog, "POST", 500);
+    }
+}

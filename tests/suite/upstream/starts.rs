@@ -51,3 +51,27 @@ fn lock_file_that_cannot_be_written_leaves_no_function_behind() {
     let ended = assert_fails_alone(launch);
     assert!(ended.stderr.contains(".lock"), "{}", ended.stderr);
 }
+
+#[test]
+fn last_words_of_the_function_reach_the_log() {
+    let script = "echo last words >&2; printf unterminated; printf unterminated >&2; exit 5";
+    for _ in 0..5 {
+        let mut dog = http_sh(script).start_unready();
+        let ended = dog.wait_exit();
+        assert_eq!(ended.code(), Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("stderr: last words\n"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("stderr: unterminated\n"), "{}", ended.stderr);
+        assert!(ended.stdout.contains("stdout: unterminated\n"), "{}", ended.stdout);
+    }
+}
+
+#[test]
+fn last_lines_are_written_to_the_last() {
+    let script = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; exit 5";
+    let mut dog = http_sh(script).env("prefix_logs", "false").start_unready();
+    let ended = dog.wait_exit();
+    assert_eq!(ended.code(), Some(1));
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(lines.len(), 3000, "{:?}", lines.last());
+    assert_eq!(lines.last(), Some(&"line 2999"));
+}
