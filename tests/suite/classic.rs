@@ -1,11 +1,13 @@
 //! `mode=classic`: one process a call, the whole request in, the whole output out, and an exit
 //! status that decides (reference 1.3, 2.2, 7.2 and 7.5).
 
+mod input;
+mod options;
 mod spool;
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt};
 
-use e2e::{Client, Launch, Request, Response};
+use e2e::{Launch, Request, Response};
 
 use crate::{processes::leaves_nothing_behind, watchdog};
 
@@ -279,82 +281,6 @@ fn write_timeout_before_the_head_gives_504_and_ends_the_call() {
     assert_eq!(dog.get("/").status(), 200);
 }
 
-// === input that is not read, or does not come ===
-
-#[test]
-fn input_that_is_not_read_gives_200_every_time() {
-    // Defect 12: one call in five failed with "broken pipe".
-    let dog = classic().sh("exec <&-; echo done").start();
-    let request = Request::post("/", vec![b'x'; 4 << 20]).to_bytes();
-    leaves_nothing_behind(&dog, || {
-        for _ in 0..20 {
-            let response = dog.request(&request);
-            assert_eq!((response.status(), response.text().as_str()), (200, "done\n"));
-        }
-    });
-}
-
-#[test]
-fn input_that_is_read_in_part_gives_200() {
-    let dog = classic().fprocess("head -c 3").start();
-    let request = Request::post("/", vec![b'x'; 1 << 20]).to_bytes();
-    for _ in 0..5 {
-        let response = dog.request(&request);
-        assert_eq!((response.status(), response.text().as_str()), (200, "xxx"));
-    }
-}
-
-#[test]
-fn malformed_chunk_gives_400_and_the_next_call_works() {
-    let dog = classic().fprocess("cat").start();
-    for body in ["ZZ\r\nhello\r\n", "5\r\nhelloXX0\r\n\r\n", "-1\r\n\r\n"] {
-        leaves_nothing_behind(&dog, || {
-            let head = Request::new("POST", "/").chunked([""; 0]).head_bytes();
-            let response = dog.request([&head, body.as_bytes()].concat());
-            assert_eq!(response.status(), 400, "{body:?}");
-        });
-    }
-    assert_eq!(dog.post("/", "next").text(), "next");
-}
-
-#[test]
-fn body_that_stops_arriving_gives_408_and_the_next_call_works() {
-    let dog = classic().fprocess("cat").env("read_timeout", "400ms").start();
-    leaves_nothing_behind(&dog, || {
-        let mut client = dog.connect();
-        client.send(Request::new("POST", "/").header("Content-Length", "9").head_bytes());
-        client.send("some");
-        assert_eq!(client.read_response().status(), 408);
-    });
-    assert_eq!(dog.post("/", "next").text(), "next");
-}
-
-#[test]
-fn body_that_arrives_slowly_but_steadily_gives_200() {
-    // 7.5: `read_timeout` bounds a stretch without a byte, not the whole body.
-    let dog = classic().fprocess("cat").env("read_timeout", "1500ms").start();
-    let mut client = dog.connect();
-    client.send(Request::new("POST", "/").header("Content-Length", "6").head_bytes());
-    client.send_slowly("steady", 1, Duration::from_millis(400)).expect("the server takes it");
-    let response = client.read_response();
-    assert_eq!((response.status(), response.text().as_str()), (200, "steady"));
-}
-
-#[test]
-fn client_that_leaves_during_its_upload_leaves_no_process_behind() {
-    let dog = classic().fprocess("cat").start();
-    let leave: [fn(Client); 2] = [drop, Client::reset];
-    for leave in leave {
-        leaves_nothing_behind(&dog, || {
-            let mut client = dog.connect();
-            client.send(Request::new("POST", "/").header("Content-Length", "99").head_bytes());
-            client.send("a part");
-            leave(client);
-        });
-        assert_eq!(dog.post("/", "next").text(), "next");
-    }
-}
-
 // === output ===
 
 #[test]
@@ -397,65 +323,4 @@ fn combine_output_false_keeps_stderr_out_of_a_failed_calls_body() {
     let response = dog.get("/");
     assert_eq!((response.status(), response.text().as_str()), (500, "exit status 3\nout\n"));
     dog.wait_for_log(|log| log.contains("stderr: problem"));
-}
-
-// === options ===
-
-#[test]
-fn cgi_headers_false_gives_the_plain_environment() {
-    let dog = classic().fprocess("env").env("cgi_headers", "false").env("GREETING", "hi").start();
-    let text = dog.call(&Request::get("/x?y").header("X-Z", "z")).text();
-    assert!(text.lines().all(|line| !line.to_ascii_lowercase().starts_with("http_")), "{text}");
-    assert!(text.lines().any(|line| line == "GREETING=hi"), "{text}");
-}
-
-#[test]
-fn marshal_request_gives_the_request_as_json() {
-    let dog = classic().fprocess("cat").env("marshal_request", "true").start();
-    let request =
-        Request::post("/", "hello").header("x-b", "1").header("A", "2").header("x-b", "3");
-    assert_eq!(
-        dog.call(&request).text(),
-        r#"{"header":{"A":["2"],"Content-Length":["5"],"X-B":["1","3"]},"body":{"raw":"aGVsbG8="}}"#
-    );
-    assert_eq!(dog.get("/").text(), r#"{"header":{},"body":{"raw":""}}"#);
-}
-
-#[test]
-fn marshal_request_of_a_chunked_body_has_no_transfer_encoding() {
-    // It belongs to the connection; Go's servers, whose form this is, take it out of the headers.
-    let dog = classic().fprocess("cat").env("marshal_request", "true").start();
-    let request = Request::new("POST", "/").header("A", "2").chunked(["he", "ll", "o"]);
-    assert_eq!(dog.call(&request).text(), r#"{"header":{"A":["2"]},"body":{"raw":"aGVsbG8="}}"#);
-}
-
-#[test]
-fn write_debug_shows_the_body_and_the_target() {
-    let dog = classic().fprocess("cat").env("write_debug", "true").start();
-    assert_eq!(dog.post("/some/path?key=value", "the body").text(), "the body");
-    dog.wait_for_stdout(|text| text.contains("the body"));
-    dog.wait_for_log(|log| {
-        let said = |name, value| log.lines().any(|l| l.contains(name) && l.contains(value));
-        said("Query", "key=value") && said("Path", "/some/path")
-    });
-}
-
-#[test]
-fn write_debug_logs_a_failure_with_its_output() {
-    let dog = classic().sh("echo clue; exit 3").env("write_debug", "true").start();
-    assert_eq!(dog.get("/").status(), 500);
-    dog.wait_for_log(|log| {
-        log.contains("Success=false") && log.contains("exit status 3") && log.contains("Out=clue")
-    });
-}
-
-#[test]
-fn debug_headers_prints_both_directions_without_a_time() {
-    let dog = classic().fprocess("cat").env("debug_headers", "true").start();
-    let request = Request::post("/", "hello").header("x-one", "a").header("x-two", "b");
-    assert_eq!(dog.call(&request).status(), 200);
-    dog.wait_for_stdout(|text| {
-        let has = |wanted: &str| text.lines().any(|line| line == wanted);
-        has("[in] X-One=[a]") && has("[in] X-Two=[b]") && has("[out] Content-Length=[5]")
-    });
 }

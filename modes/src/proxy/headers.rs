@@ -232,9 +232,11 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "a"),
         ];
-        let hop = Hop { peer: Some(IpAddr::from([10, 0, 0, 9])), ..Hop::default() };
+        let peer = Some(IpAddr::from([10, 0, 0, 9]));
+        let hop = Hop { peer, host: "127.0.0.1:3000", ..Hop::default() };
         let expected = [
             "GET /x?y HTTP/1.1",
+            "Host: 127.0.0.1:3000",
             "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.9",
             "X-Forwarded-Host: a",
             "X-Forwarded-Proto: https",
