@@ -22,6 +22,8 @@ use crate::{
 const PIECE: usize = 256 * 1024;
 /// What one read of the pipe asks for: the size of a pipe that nobody enlarged (pipe(7)).
 const READ: usize = 64 * 1024;
+/// Less room than this is not worth a read.
+const LEAST_READ: usize = 16 * 1024;
 /// What it asks for once the pipe was full, and what the pipe is enlarged to.
 const LARGE_READ: usize = 256 * 1024;
 /// How many first bytes a content type is sniffed from (WHATWG MIME Sniffing, section 5.2).
@@ -105,7 +107,11 @@ pub async fn collect(
     let mut spool = Spool::new(config);
     let mut ask = READ;
     loop {
-        spool.memory.reserve(ask);
+        // Most outputs are short: asking for all of it again, to read their end, would move what
+        // the allocator cannot extend, bytes that were never written included.
+        if spool.memory.capacity() - spool.memory.len() < LEAST_READ {
+            spool.memory.reserve(ask);
+        }
         let before = spool.memory.len();
         // `readable` alone spends none of tokio's budget: a pipe that is never empty would keep
         // this thread from everything else.
