@@ -6,10 +6,15 @@
 //! and makes it true) ▶ [`provider`] (starts and ends replicas) and [`registry`] (what a call
 //! reads) ▶ [`function`] (plain data).
 
+pub mod counts;
 pub mod error;
 pub mod function;
+pub mod invoke;
+pub mod metrics;
 pub mod provider;
 pub mod registry;
+pub mod respond;
+pub mod secrets;
 
 use std::process::ExitCode;
 
