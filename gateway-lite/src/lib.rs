@@ -10,6 +10,7 @@ pub mod error;
 pub mod function;
 pub mod provider;
 pub mod registry;
+pub mod secrets;
 
 use std::process::ExitCode;
 
