@@ -106,8 +106,11 @@ mod tests {
                 counts.answered(status, Duration::from_millis(1));
             }
         }
-        let counted: Vec<_> =
-            counts.by_status().iter().map(|(code, h)| (code.as_u16(), h.get_sample_count())).collect();
+        let counted: Vec<_> = counts
+            .by_status()
+            .iter()
+            .map(|(code, h)| (code.as_u16(), h.get_sample_count()))
+            .collect();
         assert_eq!(counted, [(200, 3), (502, 2)]);
         assert_eq!(counts.ended(), 5);
     }

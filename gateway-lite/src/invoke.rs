@@ -99,7 +99,7 @@ impl Invoker {
         if let Some(secret) = &revision.policy.key {
             let key = self.secrets.value(function.id.namespace(), secret);
             if let Err(refused) = key::check(request.headers_mut(), key.as_deref(), &function) {
-                return refused;
+                return *refused;
             }
         }
         let deadline = Deadline::after(revision.policy.timeout.unwrap_or(self.settings.timeout));
@@ -107,11 +107,12 @@ impl Invoker {
         let lease = Lease::begin(&function);
         let counted = lease.clone();
         entry.tell(Box::new(counted));
-        let endpoints = match place::endpoints(&self.registry, &function, &self.settings, deadline).await {
-            Ok(endpoints) => endpoints,
-            Err(unplaced) => return refuse(&function, &unplaced),
-        };
-        let Some(first) = lease.pick(&endpoints) else { return unknown(name) };
+        let endpoints =
+            match place::endpoints(&self.registry, &function, &self.settings, deadline).await {
+                Ok(endpoints) => endpoints,
+                Err(unplaced) => return refuse(&function, &unplaced),
+            };
+        let Some(first) = lease.pick(&endpoints) else { return unknown(&function.id.to_string()) };
         let context = Context { peer, deadline: Some(deadline), strip };
         let unread = entry.unread();
         let request =
@@ -119,7 +120,10 @@ impl Invoker {
         // Once: a function none of whose replicas listens is not found by asking all of them.
         let mut again = true;
         let next = || {
-            std::mem::take(&mut again).then(|| lease.pick_another(&endpoints)).flatten().map(|e| &e.proxy)
+            std::mem::take(&mut again)
+                .then(|| lease.pick_another(&endpoints))
+                .flatten()
+                .map(|e| &e.proxy)
         };
         match first.proxy.call_or(request, context, next).await {
             Ok(response) => response,

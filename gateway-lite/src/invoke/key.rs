@@ -14,10 +14,10 @@ pub(super) fn check(
     headers: &mut HeaderMap,
     expected: Option<&[u8]>,
     function: &Function,
-) -> Result<(), Response<Body>> {
+) -> Result<(), Box<Response<Body>>> {
     let Some(expected) = expected.map(<[u8]>::trim_ascii).filter(|key| !key.is_empty()) else {
         let text = format!("the secret with the key of function {} is not there", function.id);
-        return Err(respond::text(StatusCode::SERVICE_UNAVAILABLE, &text));
+        return Err(Box::new(respond::text(StatusCode::SERVICE_UNAVAILABLE, &text)));
     };
     for name in [API_KEY, header::AUTHORIZATION] {
         let shown = headers.get(&name).map(HeaderValue::as_bytes);
@@ -35,7 +35,7 @@ pub(super) fn check(
     let mut refused = respond::text(StatusCode::UNAUTHORIZED, &text);
     let bearer = HeaderValue::from_static("Bearer realm=\"function\"");
     refused.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
-    Err(refused)
+    Err(Box::new(refused))
 }
 
 /// The token of `Bearer TOKEN` (RFC 6750 section 2.1); the scheme's case does not matter.

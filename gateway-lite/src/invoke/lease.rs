@@ -60,7 +60,10 @@ impl Lease {
         Some(another)
     }
 
-    fn hold<'a>(&self, candidates: impl Iterator<Item = &'a Arc<Endpoint>>) -> Option<&'a Endpoint> {
+    fn hold<'a>(
+        &self,
+        candidates: impl Iterator<Item = &'a Arc<Endpoint>>,
+    ) -> Option<&'a Endpoint> {
         let least = candidates.min_by_key(|endpoint| endpoint.in_flight.load(Ordering::Relaxed))?;
         least.in_flight.fetch_add(1, Ordering::AcqRel);
         release(self.held.endpoint.swap(Some(Arc::clone(least))));

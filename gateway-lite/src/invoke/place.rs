@@ -46,7 +46,10 @@ pub(super) async fn endpoints(
 }
 
 /// One wake-up is shared by all that wait.
-async fn wait(registry: &Registry, function: &Function) -> Result<Arc<Vec<Arc<Endpoint>>>, Unplaced> {
+async fn wait(
+    registry: &Registry,
+    function: &Function,
+) -> Result<Arc<Vec<Arc<Endpoint>>>, Unplaced> {
     loop {
         let mut changed = std::pin::pin!(function.changed.notified());
         // From here on no change is missed.
