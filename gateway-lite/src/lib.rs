@@ -22,6 +22,7 @@ pub mod registry;
 pub mod respond;
 pub mod secrets;
 pub mod settings;
+mod up;
 
 use std::process::ExitCode;
 
