@@ -6,6 +6,7 @@
 //! and makes it true) ▶ [`provider`] (starts and ends replicas) and [`registry`] (what a call
 //! reads) ▶ [`function`] (plain data).
 
+pub mod control;
 pub mod error;
 pub mod function;
 pub mod provider;
