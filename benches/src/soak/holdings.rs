@@ -9,6 +9,8 @@ use crate::{procfs, server::Running};
 
 /// Memory that may have been added, in bytes.
 const GROWTH: u64 = 1 << 20;
+/// The watchdog closes a connection to its function that was idle for a second, within another.
+const STILL: Duration = Duration::from_millis(2500);
 /// How long idle connections to the function and late processes may take to go.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -60,11 +62,11 @@ impl Holdings {
     }
 }
 
-/// Once the counts have stayed the same for a second.
+/// Once the counts have stayed the same for longer than a connection to a function stays idle.
 pub(super) fn settled(server: &Running) -> Holdings {
     let start = Instant::now();
     let (mut last, mut since) = (Holdings::of(server), Instant::now());
-    while since.elapsed() < Duration::from_secs(1) && start.elapsed() < PATIENCE {
+    while since.elapsed() < STILL && start.elapsed() < PATIENCE {
         sleep(Duration::from_millis(50));
         let now = Holdings::of(server);
         if now.counts() != last.counts() {
