@@ -183,7 +183,7 @@ fn log_format_json_makes_every_line_an_object() {
 fn commands_in_a_functions_line_are_escaped_in_json() {
     let dog = watchdog()
         .mode("streaming")
-        .sh(r#"printf 'a\302\23331m\033[2J\342\200\250\177b\n' >&2"#)
+        .sh(r"printf 'a\302\23331m\033[2J\342\200\250\177b\n' >&2")
         .env("log_format", "json")
         .start();
     assert_eq!(dog.get("/").status(), 200);
