@@ -23,6 +23,7 @@ use rustix::{
 use tokio::net::unix::pipe;
 
 mod arrived;
+pub mod detached;
 mod environment;
 mod exit;
 mod feed;
