@@ -28,5 +28,8 @@ use std::process::ExitCode;
 /// The whole program.
 #[must_use]
 pub fn main_impl() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|word| word == "watchdog") {
+        return watchdog::main_impl();
+    }
     ExitCode::SUCCESS
 }

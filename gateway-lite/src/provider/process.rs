@@ -253,7 +253,8 @@ impl Provider for Processes {
 
     async fn usage(&self, id: &str) -> Result<Usage> {
         let slot = self.slot(id)?;
-        blocking(move || Ok(slot.pid().map_or_else(Usage::default, |pid| slot.meter.read(pid)))).await
+        blocking(move || Ok(slot.pid().map_or_else(Usage::default, |pid| slot.meter.read(pid))))
+            .await
     }
 
     async fn lines(&self, id: &str, lines: Lines) -> Result<LineStream> {

@@ -150,6 +150,7 @@ impl Detached {
 
 /// Kills every process that was started with `name=value` in its environment, and waits for none.
 /// Tells how many there were.
+#[must_use]
 pub fn kill_marked(name: &str, value: &str) -> usize {
     let entry = format!("{name}={value}");
     let is_marked = |pid: Pid| {

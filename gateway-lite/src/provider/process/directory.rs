@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use uuid::Uuid;
+use rustix::rand::GetRandomFlags;
 
 use super::record::Record;
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 
 /// Bytes of the longest socket path: unix(7) has room for 108 with the final NUL.
 const MAX_SOCKET_PATH: usize = 107;
-/// Characters of an instance's name.
+/// Characters of an instance's name: 64 bits.
 const ID: usize = 16;
 /// Directories of these beginnings are on their way in, or out.
 const HIDDEN: char = '.';
@@ -100,7 +100,7 @@ impl Root {
                 self.instances.display()
             ))
         };
-        let id = Uuid::new_v4().simple().to_string()[..ID].to_owned();
+        let id = random().map_err(failed)?;
         let (namespace, name) = (order.function.namespace(), order.function.name());
         let parent = self.instances.join(namespace).join(name);
         let new = parent.join(format!("{HIDDEN}{id}"));
@@ -120,9 +120,8 @@ impl Root {
 
 /// All that is in the directory of a new instance.
 fn fill(directory: &Path, order: &Order, record: &Record) -> Result<()> {
-    let failed = |error: io::Error| {
-        Error::Failed(format!("cannot fill {}: {error}", directory.display()))
-    };
+    let failed =
+        |error: io::Error| Error::Failed(format!("cannot fill {}: {error}", directory.display()));
     let secrets = directory.join("secrets");
     private(&secrets).map_err(failed)?;
     private(&directory.join("tmp")).map_err(failed)?;
@@ -173,6 +172,14 @@ impl Place {
         parent.parent().map(fs::remove_dir);
         Ok(())
     }
+}
+
+/// A name that no instance ever had.
+fn random() -> io::Result<String> {
+    let mut bytes = [0_u8; 8];
+    // So few bytes are never cut short (getrandom(2)).
+    rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(format!("{:0ID$x}", u64::from_ne_bytes(bytes)))
 }
 
 /// A directory for nobody else, its parents included; fine when it is there.

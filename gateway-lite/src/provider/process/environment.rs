@@ -19,12 +19,13 @@ pub(super) const MARK: &str = "KENNEL_INSTANCE";
 
 /// What a function gets of the gateway's own variables, beside the locale: programs need them to
 /// be found and to find their files. Nothing else, as the rest may be nobody's business.
-const HANDED_DOWN: [&str; 9] = [
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR",
-];
+const HANDED_DOWN: [&str; 9] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// The part of the gateway's environment that is handed down.
-pub(super) fn base(own: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<(OsString, OsString)> {
+pub(super) fn base(
+    own: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
     let is_handed_down = |name: &OsStr| {
         name.to_str().is_some_and(|name| HANDED_DOWN.contains(&name) || name.starts_with("LC_"))
     };

@@ -9,7 +9,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{log, slot::{Slot, blocking}};
+use super::{
+    log,
+    slot::{Slot, blocking},
+};
 use crate::provider::State;
 
 /// The pause before the first new start, and the longest.
@@ -59,7 +62,8 @@ async fn keep(
             process = None;
             let how = exit.map_or_else(|| "ended".to_owned(), |exit| format!("ended ({exit})"));
             let dead = Arc::clone(&slot);
-            let _ = blocking(move || Ok(dead.died(&how))).await;
+            // Where nothing can be written, the next start says so.
+            let _ = blocking(move || dead.died(&how)).await;
             if began.elapsed() >= SETTLED {
                 pause = Duration::ZERO;
             }
@@ -89,7 +93,9 @@ async fn exited(process: &Detached, slot: &Slot) -> Option<Exit> {
             exit = &mut end => return exit,
             _ = looks.tick() => {
                 let path = slot.place.log();
-                let _ = blocking(move || Ok(log::bound(&path))).await;
+                if let Err(error) = blocking(move || log::bound(&path)).await {
+                    tracing::warn!("{error}");
+                }
             }
         }
     }

@@ -228,16 +228,15 @@ mod tests {
         let log = fs::File::create(directory.path().join("log")).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let process = modes::process::detached::Detached::start(
-                &modes::process::detached::Launch {
+            let process =
+                modes::process::detached::Detached::start(&modes::process::detached::Launch {
                     program: Path::new("/bin/sh"),
                     arguments: &["sh".as_ref(), "-c".as_ref(), "sleep 60 & wait".as_ref()],
                     directory: directory.path(),
                     environment: &[("PATH".into(), "/usr/bin:/bin".into())],
                     log: &log,
-                },
-            )
-            .unwrap();
+                })
+                .unwrap();
             let pid = process.identity().pid;
             let limits = Resources { memory: Some("100Mi".to_owned()), ..Resources::default() };
             Limits::default().apply("i", pid, Some(&limits)).unwrap();

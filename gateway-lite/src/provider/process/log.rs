@@ -13,23 +13,25 @@ use std::{
 use rustix::fs::FallocateFlags;
 use time::OffsetDateTime;
 
-pub(super) use self::reader::follow;
+use crate::error::{Error, Result};
+
 use self::entry::Entry;
+pub(super) use self::reader::follow;
 
 /// What a log may take of the disk, and what is kept when it takes more; in bytes.
 const MOST: u64 = 16 << 20;
 const KEPT: u64 = 8 << 20;
 
 /// Gives back the room of lines that are old.
-pub(super) fn bound(path: &Path) {
+pub(super) fn bound(path: &Path) -> Result<()> {
     /// Of `st_blocks` (stat(2)).
     const UNIT: u64 = 512;
 
-    if fs::metadata(path).is_ok_and(|log| log.blocks() * UNIT > MOST)
-        && let Err(error) = shorten(path, KEPT)
-    {
-        tracing::warn!("cannot shorten {}: {error}", path.display());
+    if fs::metadata(path).is_ok_and(|log| log.blocks() * UNIT > MOST) {
+        return shorten(path, KEPT)
+            .map_err(|error| Error::Failed(format!("cannot shorten {}: {error}", path.display())));
     }
+    Ok(())
 }
 
 /// Keeps the last bytes. A hole takes the place of the others, so that no line is lost which is
@@ -93,14 +95,14 @@ mod tests {
     fn old_lines_go_and_recent_ones_stay_where_they_are() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
-        let text: String = (0..100_000).map(|n| format!("line {n:06}\n")).collect();
+        let text: String = (0..100_000).map(|n| (900_000 + n).to_string() + "\n").collect();
         fs::write(&path, &text).unwrap();
         let before = fs::metadata(&path).unwrap().blocks();
         shorten(&path, 300_000).unwrap();
         let after = fs::read(&path).unwrap();
         assert!(after.ends_with(&text.as_bytes()[text.len() - 300_000..]));
         assert!(fs::metadata(&path).unwrap().blocks() < before);
-        bound(&path);
+        bound(&path).unwrap();
         assert_eq!(fs::read(&path).unwrap(), after, "it is short enough");
     }
 
@@ -108,7 +110,8 @@ mod tests {
     fn last_words_leave_out_what_is_always_said() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
-        let old = "{\"line\":\"of another\",\"stream\":\"stderr\",\"time\":\"2026-01-01T00:00:00Z\"}\n";
+        let old =
+            "{\"line\":\"of another\",\"stream\":\"stderr\",\"time\":\"2026-01-01T00:00:00Z\"}\n";
         let log = format!(
             "{old}{{\"level\":\"info\",\"message\":\"Version\"}}\nTraceback\n\
              {{\"level\":\"error\",\"message\":\"the function exited\"}}\n"

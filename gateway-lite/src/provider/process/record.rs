@@ -20,6 +20,7 @@ const NAME: &str = "instance.json";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     /// What was deployed, word for word.
+    #[serde(with = "shared")]
     pub(super) spec: Arc<FunctionSpec>,
     pub(super) revision: u64,
     #[serde(with = "time::serde::rfc3339")]
@@ -48,6 +49,26 @@ pub(super) struct Process {
     pub(super) started: u64,
     /// Which start of the machine that was.
     pub(super) boot: String,
+}
+
+/// What is shared in memory is written as what it is.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Arc<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        T::serialize(value, to)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
+    }
 }
 
 impl Process {

@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use modes::{process::detached::{Detached, Launch, kill_marked}, proxy::Target};
-use rustix::process::Signal;
-use tokio::{
-    sync::watch,
-    time::timeout,
+use modes::{
+    process::detached::{Detached, Launch, kill_marked},
+    proxy::Target,
 };
+use rustix::process::Signal;
+use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -131,8 +131,13 @@ impl Slot {
 
     /// Says what it does now.
     pub(super) fn is(&self, state: State) {
-        let before = std::mem::replace(&mut self.known().state, state.clone());
-        if before != state {
+        let is_new = {
+            let mut known = self.known();
+            let is_new = known.state != state;
+            known.state = state;
+            is_new
+        };
+        if is_new {
             self.shared.changes.send_modify(|count| *count += 1);
         }
     }
@@ -140,7 +145,7 @@ impl Slot {
     /// Starts a process and writes down which. What a process before left behind is ended first.
     /// Blocks for some milliseconds; must be called within a runtime.
     pub(super) fn launch(&self) -> Result<Detached> {
-        self.sweep();
+        self.sweep()?;
         let spec = Arc::clone(&self.known().record.spec);
         let directory = folder(&spec)?;
         let failed = |error: std::io::Error| {
@@ -178,27 +183,28 @@ impl Slot {
     }
 
     /// Its process has ended and another one is to follow.
-    pub(super) fn died(&self, how: &str) {
+    pub(super) fn died(&self, how: &str) -> Result<()> {
         let words = log::last_words(&self.place.log(), self.said.load(Ordering::Relaxed));
         let why = if words.is_empty() { how.to_owned() } else { format!("{how}: {words}") };
         tracing::warn!(function = %self.function, instance = %self.place.id, "an instance {why}");
         // The next start writes it again.
-        let _ = self.note(|record| {
+        self.is(State::Failing { why });
+        self.note(|record| {
             record.process = None;
             record.restarts += 1;
-        });
-        self.is(State::Failing { why });
+        })
     }
 
     /// Ends every process of the instance that its first one did not end.
-    pub(super) fn sweep(&self) {
+    pub(super) fn sweep(&self) -> Result<()> {
         // One that is found may just be making another.
-        for _ in 0..10 {
+        for _ in 0..400 {
             if kill_marked(MARK, &self.place.id) == 0 {
-                return;
+                return Ok(());
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        Err(Error::Unavailable(format!("processes of {} do not end", self.function)))
     }
 
     /// See [`Provider::start`](crate::provider::Provider::start).
@@ -231,8 +237,7 @@ impl Slot {
         if desired == Desired::Parked {
             // That gateway may have been killed while it parked it.
             let slot = Arc::clone(&self);
-            blocking(move || Ok(slot.sweep())).await?;
-            return Ok(());
+            return blocking(move || slot.sweep()).await;
         }
         let process = match process.map(Detached::adopt) {
             None => None,
@@ -260,7 +265,7 @@ impl Slot {
         }
         let slot = Arc::clone(&self);
         blocking(move || {
-            slot.sweep();
+            slot.sweep()?;
             slot.note(|record| record.process = None)
         })
         .await?;
@@ -279,7 +284,7 @@ impl Slot {
         }
         let slot = Arc::clone(&self);
         blocking(move || {
-            slot.sweep();
+            slot.sweep()?;
             slot.shared.limits.release(&slot.place.id);
             slot.place.remove().map_err(|error| {
                 let directory = slot.place.directory.display();
@@ -295,9 +300,8 @@ impl Slot {
     /// Ends what a keeper kept, at once without `grace`.
     async fn end(&self, keeper: Keeper, grace: Option<Duration>) -> Result<()> {
         let Some(process) = keeper.stop().await else { return Ok(()) };
-        let failed = |error| {
-            Error::Failed(format!("cannot end an instance of {}: {error}", self.function))
-        };
+        let failed =
+            |error| Error::Failed(format!("cannot end an instance of {}: {error}", self.function));
         if let Some(grace) = grace {
             process.signal(Signal::TERM).map_err(failed)?;
             if timeout(grace, process.exited()).await.is_ok() {

@@ -123,7 +123,8 @@ mod tests {
     #[test]
     fn family_is_found() {
         let stat = |parent| Stat { parent, ticks: 0, started: 0, pages: 0 };
-        let all = HashMap::from([(1, stat(0)), (2, stat(1)), (3, stat(2)), (4, stat(1)), (5, stat(3))]);
+        let all =
+            HashMap::from([(1, stat(0)), (2, stat(1)), (3, stat(2)), (4, stat(1)), (5, stat(3))]);
         let mut found = family(2, &all);
         found.sort_unstable();
         assert_eq!(found, [2, 3, 5]);

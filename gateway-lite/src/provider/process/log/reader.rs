@@ -42,7 +42,6 @@ struct Following {
     ready: VecDeque<Line>,
     lines: Lines,
     gone: CancellationToken,
-    is_over: bool,
 }
 
 /// The lines of the log at `path`, until `gone` when they are followed.
@@ -53,9 +52,8 @@ pub(in super::super) async fn follow(
 ) -> Result<LineStream> {
     let path = path.to_owned();
     let (reader, ready) = blocking(move || {
-        let told = |error: io::Error| {
-            Error::Failed(format!("cannot read {}: {error}", path.display()))
-        };
+        let told =
+            |error: io::Error| Error::Failed(format!("cannot read {}: {error}", path.display()));
         let mut reader = Reader::open(&path).map_err(told)?;
         let mut ready = VecDeque::new();
         if let Some(most) = lines.tail {
@@ -72,7 +70,7 @@ pub(in super::super) async fn follow(
     })
     .await?;
     let reader = (lines.follow || lines.tail.is_none()).then_some(reader);
-    let following = Following { reader, ready, lines, gone, is_over: false };
+    let following = Following { reader, ready, lines, gone };
     let lines = stream::unfold(following, |mut following| async {
         following.next().await.map(|line| (line, following))
     });
@@ -201,7 +199,9 @@ mod tests {
     use super::*;
 
     fn logged(n: u8) -> String {
-        format!("{{\"line\":\"{n}\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:{n:02}Z\"}}\n")
+        format!(
+            "{{\"line\":\"{n}\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:{n:02}Z\"}}\n"
+        )
     }
 
     async fn texts(path: &Path, lines: Lines) -> Vec<String> {
