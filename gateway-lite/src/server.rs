@@ -106,7 +106,7 @@ pub async fn accept(
                         serve(stream, from, &front, timeouts, &heard).await;
                     }
                 };
-                doors.connections.spawn_on(serving, runtimes.next());
+                doors.connections.spawn_on(serving, runtimes.in_turn());
             }
             Err(error) => {
                 // Out of descriptors, most likely: they come back when calls end.
