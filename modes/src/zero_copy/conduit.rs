@@ -81,14 +81,14 @@ impl Conduit {
         if length < WORTH_SPLICING {
             return Ok(None);
         }
+        let gate = Arc::clone(&self.gate);
         let Some(pipe) = self.pipe() else { return Ok(None) };
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         let moved = retry_on_intr(|| splice(&socket, None, &pipe.entry, None, length, flags))?;
         if moved == 0 {
             return Ok(None);
         }
-        let exit = Arc::clone(&pipe.exit);
-        Range::of_conduit(exit, moved, self.gate.pass()).map(Some)
+        Range::of_conduit(&pipe.exit, moved, gate.pass()).map(Some)
     }
 
     fn pipe(&mut self) -> Option<&Pipe> {

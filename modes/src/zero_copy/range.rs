@@ -122,13 +122,13 @@ impl Range {
     ///
     /// # Errors
     /// The kernel's about reading.
-    pub(super) fn of_conduit(exit: Arc<OwnedFd>, length: usize, pass: Pass) -> io::Result<Data> {
-        if let Some(range) = Self::new(Origin::Conduit(Arc::clone(&exit)), length, Some(pass)) {
+    pub(super) fn of_conduit(exit: &Arc<OwnedFd>, length: usize, pass: Pass) -> io::Result<Data> {
+        if let Some(range) = Self::new(Origin::Conduit(Arc::clone(exit)), length, Some(pass)) {
             return Ok(range.into());
         }
         let mut bytes = Vec::with_capacity(length);
         while bytes.len() < length {
-            if retry_on_intr(|| read(&exit, spare_capacity(&mut bytes)))? == 0 {
+            if retry_on_intr(|| read(exit, spare_capacity(&mut bytes)))? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
