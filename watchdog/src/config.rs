@@ -209,6 +209,7 @@ fn mode(
                 restart: settings.upstream_restart,
                 buffer_requests: settings.buffer_request_body.then_some(spool),
                 patience: patience(settings),
+                zero_copy: settings.zero_copy,
             })
         }
         Mode::Static => modes::Config::Static(static_files::Config {
