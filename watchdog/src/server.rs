@@ -68,9 +68,6 @@ pub enum Error {
     /// The host.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
-    /// Metrics cannot be registered.
-    #[error("cannot start the metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
 }
 
 /// Serves until a signal or the function's death.
@@ -97,9 +94,9 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     for line in config.banner {
         tracing::info!("{line}");
     }
-    let metrics = Metrics::new()?;
+    let metrics = Metrics::default();
     if let Some(spares) = mode.spares() {
-        metrics.show_spares(spares)?;
+        metrics.show_spares(spares);
     }
     let doors = Doors::default();
     let router = Arc::new(Router {
