@@ -22,8 +22,9 @@ use tokio::{
 use crate::phase::{Now, Phase};
 
 mod linger;
+pub(crate) mod rest;
 
-use self::linger::Linger;
+use self::{linger::Linger, rest::Held};
 
 /// What one connection is allowed; `None` for ever.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,11 @@ pub struct Connection {
     unsent: usize,
     look: Timer,
     linger: Option<Linger>,
+    held: Held,
+    /// Whoever lent it to hyper takes it back for a rest.
+    lent: bool,
+    /// hyper was told that the client has left, so that it goes; the client has not.
+    rests: bool,
 }
 
 impl Connection {
@@ -76,6 +82,9 @@ impl Connection {
             unsent: 0,
             look: Timer::default(),
             linger: None,
+            held: Held::default(),
+            lent: false,
+            rests: false,
         }
     }
 
@@ -88,6 +97,7 @@ impl Connection {
         }
         let allowed = match now {
             Now::New | Now::Head => self.timeouts.head,
+            Now::Idle if self.may_rest() => Some(rest::AFTER),
             Now::Idle => self.timeouts.idle,
             Now::Call | Now::Flush | Now::Tunnel => None,
         };
@@ -206,8 +216,16 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         match &result {
-            Poll::Pending => self.poll_late(cx),
+            Poll::Pending => {
+                let now = self.phase.now();
+                self.held.starved(now);
+                let late = self.poll_late(cx);
+                self.rests = now == Now::Idle && self.may_rest() && late.is_ready();
+                late
+            }
             Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                self.held.fed();
+                self.rests = false;
                 if matches!(self.phase.now(), Now::New | Now::Idle) {
                     self.phase.set(Now::Head);
                     if buffer.filled()[before..].starts_with(HTTP_2) {
@@ -283,6 +301,9 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.rests {
+            return Poll::Ready(Ok(()));
+        }
         this.phase.flushed();
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;

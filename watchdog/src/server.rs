@@ -1,6 +1,12 @@
 //! Bind, accept, stop.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Response, StatusCode};
 use hyper::{server::conn::http1, service::service_fn};
@@ -16,7 +22,7 @@ use crate::{
     account::{Ledger, Sent},
     auth::{self, Authenticator},
     config::Config,
-    connection::{self, Connection, Timeouts},
+    connection::{self, Connection, Timeouts, rest::Lender},
     health::Health,
     limit::Limiter,
     lock::LockFile,
@@ -251,11 +257,37 @@ async fn serve(
     doors: Doors,
 ) {
     let phase = Arc::new(Phase::default());
-    let io = TokioIo::new(Connection::new(stream, timeouts, Arc::clone(&phase)));
+    let mut connection = Connection::new(stream, timeouts, Arc::clone(&phase));
     let address = peer.ip().to_canonical();
-    let service = service_fn(|request| {
-        let (router, phase) = (Arc::clone(&router), Arc::clone(&phase));
-        async move { Ok::<_, Infallible>(router.route(request, &phase, Some(address)).await) }
+    loop {
+        let in_time = tokio::select! {
+            in_time = connection.rest() => in_time,
+            () = doors.closing.cancelled() => true,
+        };
+        if !in_time {
+            return;
+        }
+        // Boxed: a connection that rests has no room for it.
+        let conversing = Box::pin(converse(connection, address, &router, &phase, &doors));
+        match conversing.await {
+            Some(rests) => connection = rests,
+            None => return,
+        }
+    }
+}
+
+/// Serves until there is nothing more to do, or nothing for the moment: then the connection comes back.
+async fn converse(
+    connection: Connection,
+    address: IpAddr,
+    router: &Arc<Router>,
+    phase: &Arc<Phase>,
+    doors: &Doors,
+) -> Option<Connection> {
+    let lender = Lender::default();
+    let io = TokioIo::new(lender.lend(connection));
+    let service = service_fn(|request| async {
+        Ok::<_, Infallible>(router.route(request, phase, Some(address)).await)
     });
     let connection = http1::Builder::new()
         .header_read_timeout(None)
@@ -265,29 +297,35 @@ async fn serve(
         .max_buf_size(HEAD_BYTES + 64 * 1024)
         .serve_connection(io, service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = doors.closing.cancelled() => {
-            // A request may have been on its way when the doors closed.
-            let last = timeout(LAST_MOMENT, connection.as_mut());
-            match if phase.is_reading_head() { last.await.ok() } else { None } {
-                Some(result) => result,
-                None if phase.is_reading_head() => return,
-                None => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        result = connection.as_mut() => result,
-                        () = doors.cut.cancelled() => {
-                            phase.cut("the watchdog stopped before it was complete");
-                            return;
+    let result = {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => result,
+            () = doors.closing.cancelled() => {
+                // A request may have been on its way when the doors closed.
+                let last = timeout(LAST_MOMENT, connection.as_mut());
+                match if phase.is_reading_head() { last.await.ok() } else { None } {
+                    Some(result) => result,
+                    None if phase.is_reading_head() => return None,
+                    None => {
+                        connection.as_mut().graceful_shutdown();
+                        tokio::select! {
+                            result = connection.as_mut() => result,
+                            () = doors.cut.cancelled() => {
+                                phase.cut("the watchdog stopped before it was complete");
+                                return None;
+                            }
                         }
                     }
                 }
             }
         }
     };
-    unreadable(&router, &phase, result.err().as_ref());
+    let returned = lender.returned();
+    if returned.is_none() {
+        unreadable(router, phase, result.err().as_ref());
+    }
+    returned
 }
 
 /// The line and the count of a request that never became a call: what hyper or the connection
