@@ -22,7 +22,7 @@ use super::Connection;
 use crate::phase::Now;
 
 /// So much idle time is served with everything at hand.
-pub(super) const AFTER: Duration = Duration::from_millis(50);
+pub(super) const AFTER: Duration = Duration::from_millis(20);
 
 /// Whether hyper holds bytes that it has read and not used yet: these must not get lost.
 ///
