@@ -40,7 +40,7 @@ use tokio::{
 
 use self::{
     cell::{Cell, Life},
-    change::Change,
+    change::{Change, Turn},
 };
 use crate::{
     error::{Error, Result},
@@ -161,21 +161,9 @@ impl Control {
                 let text = format!("function {id} is there already: update it, or remove it first");
                 return Err(Error::Conflict(text));
             }
-            let other = {
-                let mut cells = self.cells();
-                match cells.get(&id) {
-                    Some(cell) => Arc::clone(cell),
-                    None => {
-                        let Some(revision) = revision.take() else { return Err(busy(&id)) };
-                        let cell = Cell::new(Function::new(id.clone(), revision), Life::Unborn);
-                        cells.insert(id.clone(), Arc::clone(&cell));
-                        // Nobody else knows it yet.
-                        let turn = Arc::clone(&cell.turn).try_lock_owned();
-                        drop(cells);
-                        let turn = turn.map_err(|_| busy(&id))?;
-                        return self.carry_out(cell, turn, Change::Deploy).await;
-                    }
-                }
+            let other = match self.found(&id, &mut revision)? {
+                Begun::New(cell, turn) => return self.carry_out(cell, turn, Change::Deploy).await,
+                Begun::Other(cell) => cell,
             };
             // Somebody deploys it, or what is left of it is being removed.
             drop(self.turn(&other, until).await?);
@@ -184,6 +172,20 @@ impl Control {
                 return Err(busy(&id));
             }
         }
+    }
+
+    /// A place for a function that is not there yet, or who has it.
+    fn found(&self, id: &FunctionId, revision: &mut Option<Revision>) -> Result<Begun> {
+        let mut cells = self.cells();
+        if let Some(cell) = cells.get(id) {
+            return Ok(Begun::Other(Arc::clone(cell)));
+        }
+        let revision = revision.take().ok_or_else(|| busy(id))?;
+        let cell = Cell::new(Function::new(id.clone(), revision), Life::Unborn);
+        // Nobody else knows it yet.
+        let turn = Arc::clone(&cell.turn).try_lock_owned().map_err(|_| busy(id))?;
+        cells.insert(id.clone(), Arc::clone(&cell));
+        Ok(Begun::New(cell, turn))
     }
 
     /// Puts another version in the place of the one that serves, without a gap. The same
@@ -314,6 +316,14 @@ impl Control {
         self.secrets.files(spec.namespace(), &secrets.collect::<Vec<_>>())?;
         Ok(Revision { number, spec: Arc::new(spec), policy, deployed: OffsetDateTime::now_utc() })
     }
+}
+
+/// What [`Control::deploy`] finds.
+enum Begun {
+    /// Nothing: its own.
+    New(Arc<Cell>, Turn),
+    /// Somebody else's.
+    Other(Arc<Cell>),
 }
 
 fn busy(id: &FunctionId) -> Error {

@@ -6,12 +6,25 @@
 //! and makes it true) ▶ [`provider`] (starts and ends replicas) and [`registry`] (what a call
 //! reads) ▶ [`function`] (plain data).
 
+pub mod api;
+pub mod auth;
+pub mod cli;
 pub mod control;
+pub mod counts;
+pub mod env;
 pub mod error;
 pub mod function;
+pub mod invoke;
+pub mod logs;
+pub mod metrics;
+pub mod namespaces;
+mod private_file;
 pub mod provider;
 pub mod registry;
+pub mod respond;
 pub mod secrets;
+pub mod settings;
+mod up;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -13,7 +13,10 @@ use modes::proxy::{Proxy, Target};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc};
 
-use crate::function::{DEFAULT_NAMESPACE, FunctionId, FunctionSpec, Policy};
+use crate::{
+    counts::Counts,
+    function::{DEFAULT_NAMESPACE, FunctionId, FunctionSpec, Policy},
+};
 
 /// Every function, by the names that callers use.
 type Table = HashMap<Box<str>, Arc<Function>>;
@@ -136,35 +139,20 @@ pub struct Function {
     is_gone: AtomicBool,
 }
 
-/// What happened to a function so far.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Calls that began.
-    pub started: AtomicU64,
-    /// Calls that were answered, whatever the status.
-    pub ended: AtomicU64,
-    /// Calls under way.
-    pub in_flight: AtomicUsize,
-    /// Calls among them that wait for a replica.
-    pub waiting: AtomicUsize,
-    /// Calls that were sent to a second replica.
-    pub retried: AtomicU64,
-}
-
 impl Function {
     /// A function without replicas.
     #[must_use]
     pub fn new(id: FunctionId, revision: Revision) -> Self {
         Self {
-            id,
             desired: AtomicU32::new(revision.policy.min),
             revision: ArcSwap::from_pointee(revision),
             endpoints: ArcSwap::default(),
             changed: Notify::new(),
             problem: ArcSwapOption::empty(),
-            counts: Counts::default(),
+            counts: Counts::new(&id),
             is_wanted: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
+            id,
         }
     }
 

@@ -7,8 +7,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs,
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -18,13 +17,11 @@ use arc_swap::ArcSwap;
 use crate::{
     error::{Error, Result},
     function::check_name,
+    private_file::{self, UNFINISHED, about},
 };
 
 /// The longest value, in bytes: 1 MiB, what a Kubernetes secret holds.
 pub const LONGEST_VALUE: usize = 1 << 20;
-
-/// What a value is called until it is whole. No secret's name begins so.
-const UNFINISHED: &str = ".unfinished-";
 
 /// Values by name, by namespace.
 type Table = HashMap<Box<str>, BTreeMap<Box<str>, Arc<[u8]>>>;
@@ -51,7 +48,7 @@ impl Secrets {
     /// What cannot be made or read, with its path.
     pub fn open(data: &Path) -> io::Result<Self> {
         let dir = data.join("secrets");
-        make_private(&dir)?;
+        private_file::directory(&dir)?;
         // Providers give these paths to others, who may be in another directory.
         let dir = fs::canonicalize(&dir).map_err(|error| about(&dir, &error))?;
         let mut table = Table::new();
@@ -121,7 +118,8 @@ impl Secrets {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         allowed(self.value(namespace, name).is_some())?;
         let dir = self.dir.join(namespace);
-        write_whole(&dir, name, value)
+        private_file::directory(&dir)
+            .and_then(|()| private_file::write(&dir.join(name), value))
             .map_err(|error| Error::Failed(format!("secret {name} is not kept: {error}")))?;
         self.change(|table| {
             table.entry(namespace.into()).or_default().insert(name.into(), value.into());
@@ -143,7 +141,7 @@ impl Secrets {
         match fs::remove_file(dir.join(name)) {
             // Somebody else was faster.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Ok(()) => sync(&dir),
+            Ok(()) => private_file::sync(&dir),
             Err(error) => Err(error),
         }
         .map_err(|error| Error::Failed(format!("secret {name} is still there: {error}")))?;
@@ -198,43 +196,6 @@ fn missing(namespace: &str, name: &str) -> Error {
     Error::NotFound(format!("secret {name} is not there in namespace {namespace}"))
 }
 
-fn make_private(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        // One that was there may have been made by a careless hand.
-        .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o700)))
-        .map_err(|error| about(dir, &error))
-}
-
-/// Whatever happens, `dir/name` is what it was before, or the whole value.
-fn write_whole(dir: &Path, name: &str, value: &[u8]) -> io::Result<()> {
-    make_private(dir)?;
-    let unfinished = dir.join(format!("{UNFINISHED}{name}"));
-    // Left by a gateway that was killed.
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let written = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&unfinished)
-        .and_then(|mut file| file.write_all(value).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&unfinished, dir.join(name)));
-    if written.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    written.and_then(|()| sync(dir))
-}
-
-/// A rename or removal is on the disk when its directory is.
-fn sync(dir: &Path) -> io::Result<()> {
-    fs::File::open(dir)?.sync_all()
-}
-
 fn entries(dir: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let entries = fs::read_dir(dir).map_err(|error| about(dir, &error))?;
     entries
@@ -254,10 +215,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     Ok(value)
-}
-
-fn about(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -71,6 +71,12 @@ impl Ledger {
     }
 }
 
+/// Whoever wants to know how a call ended, beside the [`Ledger`].
+pub trait Witness: std::fmt::Debug + Send {
+    /// The kernel has its last byte, or it was cut; `took` is since its request head was complete.
+    fn ended(self: Box<Self>, status: StatusCode, took: Duration);
+}
+
 /// One open call. Dropped without an answer, it is accounted for as one whose client left.
 #[derive(Debug)]
 pub struct Entry {
@@ -94,6 +100,7 @@ pub struct Entry {
     /// The kernel has not taken everything.
     cut: bool,
     permit: Option<Permit>,
+    witness: Option<Box<dyn Witness>>,
     _in_flight: InFlight,
 }
 
@@ -121,6 +128,7 @@ impl Entry {
             error: None,
             cut: true,
             permit: None,
+            witness: None,
             _in_flight: ledger.metrics.begin(),
         }
     }
@@ -128,6 +136,11 @@ impl Entry {
     /// The call keeps its place until it is over.
     pub fn hold(&mut self, permit: Permit) {
         self.permit = Some(permit);
+    }
+
+    /// Tells `witness` when it is over.
+    pub fn tell(&mut self, witness: Box<dyn Witness>) {
+        self.witness = Some(witness);
     }
 
     /// Since the request head was complete.
@@ -248,6 +261,9 @@ impl Drop for Entry {
             });
         }
         self.permit = None;
+        if let Some(witness) = self.witness.take() {
+            witness.ended(code, took);
+        }
         if self.ledger.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.ledger.emptied.notify_waiters();
         }

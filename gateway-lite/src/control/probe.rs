@@ -46,7 +46,7 @@ async fn says_ready(proxy: &Proxy, path: &str) -> bool {
         // No path at all: what connects is ready.
         return proxy.accepts().await;
     };
-    let context = Context { peer: None, deadline: Some(Deadline::after(ANSWER)) };
+    let context = Context { deadline: Some(Deadline::after(ANSWER)), ..Context::default() };
     proxy.call(request, context).await.is_ok_and(|answer| !answer.status().is_server_error())
 }
 
