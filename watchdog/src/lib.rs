@@ -24,10 +24,10 @@ pub mod metrics;
 pub mod phase;
 pub mod respond;
 pub mod router;
-mod runtimes;
+pub mod runtimes;
 pub mod server;
 pub mod settings;
-mod signal;
+pub mod signal;
 
 use std::{process::ExitCode, sync::Arc};
 
