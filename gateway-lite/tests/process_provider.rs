@@ -165,8 +165,10 @@ async fn a_function_gets_its_own_and_no_more() {
 async fn what_dies_at_once_says_why_and_is_tried_again_more_slowly() {
     let machine = machine();
     let provider = machine.open().await;
+    let script = "echo no such module >&2; exit 3";
+    fs::write(machine.directory.path().join("f/die.sh"), script).unwrap();
     let more = serde_json::json!({
-        "envProcess": "sh -c 'echo no such module >&2; exit 3'",
+        "envProcess": "sh die.sh",
         "envVars": {"mode": "http", "http_upstream_url": "http://127.0.0.1:9"},
     });
     let order = machine.order_with("dies", more);
