@@ -231,7 +231,6 @@ async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
-                let Ok(stream) = stream.settle() else { continue };
                 let accepted = Accepted {
                     stream,
                     peer,
