@@ -115,7 +115,7 @@ impl Proxy {
         let (parts, body) = request.into_parts();
         let upload = self.upload(&parts, body, upgrade.as_ref().map(|u| &u.0), context.peer);
 
-        let (mut head, exchange) = self.send(&parts.method, upload, deadline).await?;
+        let (mut head, exchange) = self.send(&parts.method, upload, deadline, started).await?;
         drop(parts);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = head.status;
@@ -180,15 +180,17 @@ impl Proxy {
         method: &Method,
         mut upload: Upload,
         deadline: Option<Deadline>,
+        now: Instant,
     ) -> Result<(Head, Exchange), Error> {
         let to_head = *method == Method::HEAD;
-        if let Some(connection) = self.pool.take() {
-            let begun = Instant::now();
+        // What may be repeated is sent again if the connection turns out to be closed.
+        let sure = !(is_safe(method) && upload.is_bodiless());
+        if let Some(connection) = self.pool.take(sure, now) {
             let mut exchange = Exchange::new(connection, upload, to_head);
             match exchange.head(deadline).await {
                 Ok(head) => return Ok((head, exchange)),
                 Err(Failure::Closed) => {
-                    match exchange.again(is_safe(method) && begun.elapsed() < AT_ONCE) {
+                    match exchange.again(is_safe(method) && now.elapsed() < AT_ONCE) {
                         Some(unanswered) => upload = unanswered,
                         None => return Err(self.blame(Failure::Closed)),
                     }
@@ -196,7 +198,8 @@ impl Proxy {
                 Err(failure) => return Err(self.blame(failure)),
             }
         }
-        let connection = Deadline::bound(deadline, self.connect()).await?;
+        // Boxed: rare, and larger than all the rest of a call's future.
+        let connection = Box::pin(Deadline::bound(deadline, self.connect())).await?;
         let mut exchange = Exchange::new(connection, upload, to_head);
         match exchange.head(deadline).await {
             Ok(head) => Ok((head, exchange)),

@@ -110,10 +110,13 @@ impl Upstream {
         context: Context,
     ) -> Result<Response<Body>, Error> {
         if !matches!(*self.state.borrow(), State::Ready | State::Silent) {
-            Deadline::bound(context.deadline, self.ready()).await?;
+            // Boxed, as what follows, to keep the future of most calls small.
+            Box::pin(Deadline::bound(context.deadline, self.ready())).await?;
         }
         let request = match &self.buffer_requests {
-            Some(spool) => Deadline::bound(context.deadline, measured(request, spool)).await?,
+            Some(spool) => {
+                Box::pin(Deadline::bound(context.deadline, measured(request, spool))).await?
+            }
             None => request,
         };
         let answered = self.proxy.call(request, context).await;

@@ -1,4 +1,8 @@
-//! Idle connections to one authority, the last used first.
+//! Idle connections to one authority, the last used first, a stack of them for each thread.
+//!
+//! A connection is registered with the event loop that made it. Used from another one, each of its
+//! answers would wake both: two more system calls a request, and a switch of context. So a call
+//! takes what calls of its own thread have left.
 
 use std::{
     io,
@@ -7,15 +11,16 @@ use std::{
 };
 
 use super::{connect::Target, connection::Connection};
+use crate::lanes::Lanes;
 
 /// Shorter than the keep-alive of the servers that functions are written with (gunicorn: 2 s,
 /// Node.js and uvicorn: 5 s), so that it is nearly always ours to close an idle connection.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Beyond this many idle connections the oldest are closed.
+/// Beyond this many idle connections of one thread the oldest are closed.
 const MOST_IDLE: usize = 256;
 
-/// This many idle connections keep the buffer that a large body needed: taking it from the kernel
+/// This many idle connections of one thread keep the buffer that a large body needed: taking it from the kernel
 /// and giving it back for each call costs a tenth of sending the body.
 const MOST_LARGE: usize = 4;
 
@@ -28,7 +33,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Inner {
     target: Target,
-    idle: Mutex<Stack>,
+    idle: Lanes<Mutex<Stack>>,
 }
 
 #[derive(Debug, Default)]
@@ -49,22 +54,24 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(target: Target) -> Self {
-        Self { inner: Arc::new(Inner { target, idle: Mutex::default() }) }
+        Self { inner: Arc::new(Inner { target, idle: Lanes::default() }) }
     }
 
     pub(super) fn target(&self) -> &Target {
         &self.inner.target
     }
 
-    /// A connection that was used before and is still good.
-    pub(super) fn take(&self) -> Option<Connection> {
+    /// A connection that was used before and, as far as can be known, is still good: `sure` asks
+    /// the kernel, too.
+    pub(super) fn take(&self, sure: bool, now: Instant) -> Option<Connection> {
+        let place = self.inner.idle.here();
         loop {
-            let Idle { connection, since } = self.inner.lock().pop()?;
+            let Idle { connection, since } = self.inner.lock(place).pop()?;
             // What lies below the first that is too old is older; the sweep closes it.
-            if since.elapsed() > IDLE {
+            if now.saturating_duration_since(since) > IDLE {
                 return None;
             }
-            if connection.socket.is_quiet() {
+            if connection.socket.is_quiet(sure) {
                 return Some(connection);
             }
         }
@@ -77,7 +84,8 @@ impl Pool {
 
     /// The exchange on it is complete: it may carry another one.
     pub(super) fn put(&self, mut connection: Connection) {
-        let mut stack = self.inner.lock();
+        let place = self.inner.idle.here();
+        let mut stack = self.inner.lock(place);
         if connection.is_large() && stack.large < MOST_LARGE {
             stack.large += 1;
         } else {
@@ -90,17 +98,17 @@ impl Pool {
         // Closing is for outside of the lock.
         drop(oldest);
         if sweep {
-            tokio::spawn(sweep_until_empty(Arc::downgrade(&self.inner)));
+            tokio::spawn(sweep_until_empty(Arc::downgrade(&self.inner), place));
         }
     }
 }
 
 /// Closes connections whose time is over, so that nothing is held when no calls come.
-async fn sweep_until_empty(pool: Weak<Inner>) {
+async fn sweep_until_empty(pool: Weak<Inner>, place: usize) {
     loop {
         tokio::time::sleep(IDLE).await;
         let Some(pool) = pool.upgrade() else { return };
-        let mut stack = pool.lock();
+        let mut stack = pool.lock(place);
         let old = stack.connections.partition_point(|idle| idle.since.elapsed() > IDLE);
         let closed = stack.remove_oldest(old);
         stack.is_swept = !stack.connections.is_empty();
@@ -131,8 +139,8 @@ impl Stack {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Stack> {
+    fn lock(&self, place: usize) -> MutexGuard<'_, Stack> {
         // Nothing that panics runs under the lock, and a list of connections is never half changed.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        self.idle[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
