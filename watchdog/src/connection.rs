@@ -11,8 +11,10 @@ use std::{
     time::Duration,
 };
 
-use modes::deadline::Alarm;
-use modes::zero_copy::{self, Failure, Progress, unsent};
+use modes::{
+    deadline::Alarm,
+    zero_copy::{self, Failure, Progress, unsent},
+};
 use rustix::event::{PollFd, PollFlags};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},

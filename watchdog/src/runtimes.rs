@@ -37,10 +37,15 @@ impl Runtimes {
         Ok(Self { handles, next: 0, _stop: stop.drop_guard() })
     }
 
-    /// Where the next connection goes.
-    pub(crate) fn next(&mut self) -> &Handle {
+    /// Something for each loop.
+    pub(crate) fn each<T>(&self, mut make: impl FnMut() -> T) -> Vec<T> {
+        self.handles.iter().map(|_| make()).collect()
+    }
+
+    /// Where the next connection goes, and the number of that loop.
+    pub(crate) fn next(&mut self) -> (usize, &Handle) {
         self.next = (self.next + 1) % self.handles.len();
-        &self.handles[self.next]
+        (self.next, &self.handles[self.next])
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    account::{Ledger, Sent},
+    account::{Account, Ledger, Sent},
     auth::{self, Authenticator},
     config::Config,
     connection::{self, Connection, Timeouts},
@@ -189,6 +189,14 @@ struct Doors {
     cut: CancellationToken,
 }
 
+impl Doors {
+    /// Doors that close with these.
+    fn within(&self) -> Self {
+        let connections = self.connections.clone();
+        Self { connections, closing: self.closing.child_token(), cut: self.cut.child_token() }
+    }
+}
+
 /// All addresses, IPv6 and IPv4; only IPv4 where the kernel has no IPv6.
 fn bind(port: u16, variable: &'static str) -> Result<TcpListener, Error> {
     let listen = |socket: TcpSocket, address: SocketAddr| {
@@ -217,6 +225,8 @@ async fn accept(
     doors: Doors,
 ) -> Runtimes {
     let mut pause = Duration::from_millis(5);
+    // A connection looks at the doors whenever it waits: each loop at its own.
+    let heard = runtimes.each(|| doors.within());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -227,14 +237,15 @@ async fn accept(
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
                 let _ = stream.set_nodelay(true);
-                let (router, heard) = (Arc::clone(&router), doors.clone());
+                let (place, runtime) = runtimes.next();
+                let (router, heard) = (Arc::clone(&router), heard[place].clone());
                 let serving = async move {
                     // Registered where it is served.
                     if let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) {
                         serve(stream, peer, router, timeouts, heard).await;
                     }
                 };
-                doors.connections.spawn_on(serving, runtimes.next());
+                doors.connections.spawn_on(serving, runtime);
             }
             Err(error) => {
                 // Out of descriptors, most likely: they come back when calls end.
@@ -256,9 +267,15 @@ async fn serve(
     let phase = Arc::new(Phase::default());
     let io = TokioIo::new(Connection::new(stream, timeouts, Arc::clone(&phase)));
     let address = peer.ip().to_canonical();
+    let account = Arc::new(Account::new(Arc::clone(&router.ledger), Arc::clone(&phase)));
+    // One reference for both: other connections count theirs to the router.
+    let seat = Arc::new((router, account));
     let service = service_fn(|request| {
-        let (router, phase) = (Arc::clone(&router), Arc::clone(&phase));
-        async move { Ok::<_, Infallible>(router.route(request, &phase, Some(address)).await) }
+        let seat = Arc::clone(&seat);
+        async move {
+            let (router, account) = &*seat;
+            Ok::<_, Infallible>(router.route(request, account, Some(address)).await)
+        }
     });
     let connection = http1::Builder::new()
         .header_read_timeout(None)
@@ -290,7 +307,7 @@ async fn serve(
             }
         }
     };
-    unreadable(&router, &phase, result.err().as_ref());
+    unreadable(&seat.0, &phase, result.err().as_ref());
 }
 
 /// The line and the count of a request that never became a call: what hyper or the connection
