@@ -151,8 +151,8 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(3));
         let waited = Instant::now();
         let late = std::future::poll_fn(|cx| match alarm.poll_passed(deadline, cx) {
-            Some(late) => std::task::Poll::Ready(late),
-            None => std::task::Poll::Pending,
+            Some(late) => Poll::Ready(late),
+            None => Poll::Pending,
         });
         assert!(matches!(late.await, Error::TimedOut(_)));
         assert_eq!(waited.elapsed().as_secs(), 3);

@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version, header::CONTENT_LENGTH,
-    request::Parts,
-};
+use http::{Method, Request, Response, StatusCode, Version, request::Parts};
 use http_body::Body as _;
 
 use crate::{
@@ -39,7 +36,7 @@ use self::{
     connection::Connection,
     exchange::{Exchange, Failure},
     expect::Gate,
-    headers::Hop,
+    headers::{Asked, Hop},
     pool::Pool,
     upload::{Framing, Upload},
 };
@@ -107,13 +104,14 @@ impl Proxy {
         let started = Instant::now();
         // HTTP/1.0 has no `Upgrade` (RFC 9110 section 7.8).
         let may_upgrade = request.version() == Version::HTTP_11;
-        let upgrade = headers::upgrade(request.headers())
-            .filter(|_| may_upgrade)
-            .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
-        let endless = upgrade.is_some() || headers::wants_stream(request.headers());
+        let mut asked = Asked::of(request.headers());
+        asked.upgrade = asked.upgrade.filter(|_| may_upgrade);
+        let upgrade = asked.upgrade.clone();
+        let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+        let endless = upgrade.is_some() || asked.stream;
         let deadline = context.deadline;
         let (parts, body) = request.into_parts();
-        let upload = self.upload(&parts, body, upgrade.as_ref().map(|u| &u.0), context.peer);
+        let upload = self.upload(&parts, body, &asked, context.peer);
 
         let (mut head, exchange) = self.send(&parts.method, upload, deadline, started).await?;
         drop(parts);
@@ -153,22 +151,17 @@ impl Proxy {
     }
 
     /// What goes to the function.
-    fn upload(
-        &self,
-        head: &Parts,
-        body: Body,
-        upgrade: Option<&HeaderValue>,
-        peer: Option<IpAddr>,
-    ) -> Upload {
+    fn upload(&self, head: &Parts, body: Body, asked: &Asked, peer: Option<IpAddr>) -> Upload {
         let (framing, gate) = if body.is_end_stream() {
             // Even no body has a length, if somebody gave it one.
-            (head.headers.contains_key(CONTENT_LENGTH).then_some(Framing::Length(0)), None)
+            (asked.has_length.then_some(Framing::Length(0)), None)
         } else {
             let length = body.size_hint().exact();
             (Some(length.map_or(Framing::Chunked, Framing::Length)), Gate::of(&head.headers))
         };
+        let upgrade = asked.upgrade.as_ref();
         let hop = Hop { base: &self.base, upgrade, peer, framing, host: &self.host };
-        let written = headers::request(head, hop);
+        let written = headers::request(head, asked, hop);
         Upload::new(written, body, framing, gate)
     }
 

@@ -3,7 +3,13 @@
 //! A call that comes before the child listens waits for it. The child's life is looked after by
 //! one task (`supervise`); everyone else only sees its `State`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{Request, Response, header};
 use http_body::Body as _;
@@ -62,6 +68,8 @@ enum State {
 pub struct Upstream {
     proxy: Arc<Proxy>,
     state: watch::Receiver<State>,
+    /// Whether calls need not wait for the state to change.
+    open: Arc<AtomicBool>,
     stop: Arc<Notify>,
     doubt: Arc<Notify>,
     buffer_requests: Option<spool::Config>,
@@ -78,6 +86,7 @@ impl Upstream {
         let child = supervise::Child::start(&config.launcher, &config.log)?;
         let (tell, state) = watch::channel(State::Starting);
         let (stop, doubt) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let open = Arc::<AtomicBool>::default();
         tokio::spawn(supervise::run(
             child,
             supervise::Duty {
@@ -88,10 +97,11 @@ impl Upstream {
                 stop: Arc::clone(&stop),
                 doubt: Arc::clone(&doubt),
                 tell,
+                open: Arc::clone(&open),
             },
         ));
         let (buffer_requests, patience) = (config.buffer_requests, config.patience);
-        Ok(Self { proxy, state, stop, doubt, buffer_requests, patience })
+        Ok(Self { proxy, state, open, stop, doubt, buffer_requests, patience })
     }
 
     /// Whether the child listens.
@@ -109,7 +119,7 @@ impl Upstream {
         request: Request<Body>,
         context: Context,
     ) -> Result<Response<Body>, Error> {
-        if !matches!(*self.state.borrow(), State::Ready | State::Silent) {
+        if !self.open.load(Ordering::Relaxed) {
             // Boxed, as what follows, to keep the future of most calls small.
             Box::pin(Deadline::bound(context.deadline, self.ready())).await?;
         }
