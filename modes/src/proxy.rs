@@ -66,6 +66,22 @@ pub struct Context {
     pub peer: Option<IpAddr>,
     /// When it has to be over. Server-sent events, NDJSON and upgrades only have to begin by then.
     pub deadline: Option<Deadline>,
+    /// How many bytes at the beginning of the path are the caller's own business; `/` stands for
+    /// nothing. They end at a slash or at the end of the path.
+    pub strip: usize,
+}
+
+/// A request that had no answer.
+struct Unanswered {
+    error: Error,
+    /// The request, if nothing of it was sent.
+    unsent: Option<Upload>,
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Self {
+        Self { error, unsent: None }
+    }
 }
 
 impl Proxy {
@@ -98,8 +114,22 @@ impl Proxy {
     /// request body's own.
     pub async fn call(
         &self,
+        request: Request<Body>,
+        context: Context,
+    ) -> Result<Response<Body>, Error> {
+        self.call_or(request, context, || None).await
+    }
+
+    /// [`call`](Self::call) that goes on to the `next` authority when no connection could be made,
+    /// so that nothing of the request has been sent.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); of the last authority that was tried.
+    pub async fn call_or<'a>(
+        &'a self,
         mut request: Request<Body>,
         context: Context,
+        mut next: impl FnMut() -> Option<&'a Self>,
     ) -> Result<Response<Body>, Error> {
         let started = Instant::now();
         // HTTP/1.0 has no `Upgrade` (RFC 9110 section 7.8).
@@ -111,18 +141,27 @@ impl Proxy {
         let endless = upgrade.is_some() || asked.stream;
         let deadline = context.deadline;
         let (parts, body) = request.into_parts();
-        let upload = self.upload(&parts, body, &asked, context.peer);
+        let mut upload = self.upload(&parts, body, &asked, context);
 
-        let (mut head, exchange) = self.send(&parts.method, upload, deadline, started).await?;
+        let mut chosen = self;
+        let (mut head, exchange) = loop {
+            match chosen.send(&parts.method, upload, deadline).await {
+                Ok(answered) => break answered,
+                Err(Unanswered { error, unsent }) => match (unsent, next()) {
+                    (Some(unsent), Some(next)) => (upload, chosen) = (unsent, next),
+                    _ => return Err(error),
+                },
+            }
+        };
         drop(parts);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = head.status;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let Some((asked, client)) = upgrade else {
-                return Err(self.broke("switched protocols without being asked"));
+                return Err(chosen.broke("switched protocols without being asked"));
             };
             if !exchange.is_sent() {
-                return Err(self.broke("switched protocols before it had the request"));
+                return Err(chosen.broke("switched protocols before it had the request"));
             }
             // The function names the protocol it took, which may be one of several.
             let protocol = head.upgrade.take().unwrap_or(asked);
@@ -142,7 +181,7 @@ impl Proxy {
         let endless = endless || headers::is_stream(&head.headers);
         *response.headers_mut() = head.headers;
         let deadline = deadline.filter(|_| !endless);
-        let answer = Answer::body(exchange, head.framing, head.persistent, deadline, &self.pool);
+        let answer = Answer::body(exchange, head.framing, head.persistent, deadline, &chosen.pool);
         if let Some(deadline) = deadline.filter(|_| !matches!(answer, Body::Full(_))) {
             // While the client takes nothing nobody asks the body whether it is late.
             response.extensions_mut().insert(deadline);
@@ -151,7 +190,7 @@ impl Proxy {
     }
 
     /// What goes to the function.
-    fn upload(&self, head: &Parts, body: Body, asked: &Asked, peer: Option<IpAddr>) -> Upload {
+    fn upload(&self, head: &Parts, body: Body, asked: &Asked, context: Context) -> Upload {
         let (framing, gate) = if body.is_end_stream() {
             // Even no body has a length, if somebody gave it one.
             (asked.has_length.then_some(Framing::Length(0)), None)
@@ -159,8 +198,14 @@ impl Proxy {
             let length = body.size_hint().exact();
             (Some(length.map_or(Framing::Chunked, Framing::Length)), Gate::of(&head.headers))
         };
-        let upgrade = asked.upgrade.as_ref();
-        let hop = Hop { base: &self.base, upgrade, peer, framing, host: &self.host };
+        let hop = Hop {
+            base: &self.base,
+            strip: context.strip,
+            upgrade: asked.upgrade.as_ref(),
+            peer: context.peer,
+            framing,
+            host: &self.host,
+        };
         let written = headers::request(head, asked, hop);
         Upload::new(written, body, framing, gate)
     }
@@ -173,8 +218,8 @@ impl Proxy {
         method: &Method,
         mut upload: Upload,
         deadline: Option<Deadline>,
-        now: Instant,
-    ) -> Result<(Head, Exchange), Error> {
+    ) -> Result<(Head, Exchange), Unanswered> {
+        let now = Instant::now();
         let to_head = *method == Method::HEAD;
         // What may be repeated is sent again if the connection turns out to be closed.
         let sure = !(is_safe(method) && upload.is_bodiless());
@@ -185,18 +230,21 @@ impl Proxy {
                 Err(Failure::Closed) => {
                     match exchange.again(is_safe(method) && now.elapsed() < AT_ONCE) {
                         Some(unanswered) => upload = unanswered,
-                        None => return Err(self.blame(Failure::Closed)),
+                        None => return Err(self.blame(Failure::Closed).into()),
                     }
                 }
-                Err(failure) => return Err(self.blame(failure)),
+                Err(failure) => return Err(self.blame(failure).into()),
             }
         }
         // Boxed: rare, and larger than all the rest of a call's future.
-        let connection = Box::pin(Deadline::bound(deadline, self.connect())).await?;
+        let connection = match Box::pin(Deadline::bound(deadline, self.connect())).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(Unanswered { error, unsent: Some(upload) }),
+        };
         let mut exchange = Exchange::new(connection, upload, to_head);
         match exchange.head(deadline).await {
             Ok(head) => Ok((head, exchange)),
-            Err(failure) => Err(self.blame(failure)),
+            Err(failure) => Err(self.blame(failure).into()),
         }
     }
 

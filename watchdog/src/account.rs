@@ -101,6 +101,12 @@ impl Account {
     }
 }
 
+/// Whoever wants to know how a call ended, beside the [`Ledger`].
+pub trait Witness: std::fmt::Debug + Send {
+    /// The kernel has its last byte, or it was cut; `took` is since its request head was complete.
+    fn ended(self: Box<Self>, status: StatusCode, took: Duration);
+}
+
 /// One open call. Dropped without an answer, it is accounted for as one whose client left.
 #[derive(Debug)]
 pub struct Entry {
@@ -123,6 +129,7 @@ pub struct Entry {
     /// The kernel has not taken everything.
     cut: bool,
     permit: Option<Permit>,
+    witness: Option<Box<dyn Witness>>,
     _in_flight: InFlight,
 }
 
@@ -148,6 +155,7 @@ impl Entry {
             error: None,
             cut: true,
             permit: None,
+            witness: None,
             _in_flight: ledger.metrics.begin(),
         }
     }
@@ -161,6 +169,11 @@ impl Entry {
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Tells `witness` when it is over.
+    pub fn tell(&mut self, witness: Box<dyn Witness>) {
+        self.witness = Some(witness);
     }
 
     /// Since the request head was complete.
@@ -281,6 +294,9 @@ impl Drop for Entry {
             });
         }
         self.permit = None;
+        if let Some(witness) = self.witness.take() {
+            witness.ended(code, took);
+        }
         self.account.ledger.open.end();
     }
 }

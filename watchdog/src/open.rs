@@ -75,7 +75,9 @@ mod tests {
             let none = tokio::time::timeout(Duration::from_secs(30), open.none());
             none.await.expect("nobody was told");
             assert_eq!(open.count(), 0);
-            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            for thread in threads {
+                thread.join().unwrap();
+            }
         }
     }
 }

@@ -166,7 +166,8 @@ impl Router {
         now: Instant,
     ) -> Context {
         let allowed = allowed(timeout, self.config.exec_timeout);
-        Context { peer, deadline: allowed.map(|allowed| Deadline::since(now, allowed)) }
+        let deadline = allowed.map(|allowed| Deadline::since(now, allowed));
+        Context { peer, deadline, ..Context::default() }
     }
 }
 

@@ -77,7 +77,7 @@ mod tests {
             let count = runtimes.handles.len();
             let mut ran = Vec::new();
             for _ in 0..2 * count {
-                let task = runtimes.next().spawn(async { thread::current().id() });
+                let task = runtimes.next().1.spawn(async { thread::current().id() });
                 ran.push(task.await.unwrap());
             }
             assert_eq!(ran[..count], ran[count..]);
