@@ -1,8 +1,8 @@
 //! Idle connections to one authority, the last used first, a stack of them for each thread.
 //!
 //! A connection is registered with the event loop that made it. Used from another one, each of its
-//! answers would wake both: two more system calls a request, and a switch of context. So a call
-//! takes what calls of its own thread have left.
+//! answers would wake both: two more system calls a request, and a switch of context. So every
+//! connection goes back to the stack of its own loop, and is lent to another only while that is idle.
 
 use std::{
     io,
@@ -44,6 +44,8 @@ struct Stack {
     large: usize,
     /// A task looks after them.
     is_swept: bool,
+    /// When a connection of this loop was last made or came back.
+    used: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,19 @@ impl Pool {
     /// A connection that was used before and, as far as can be known, is still good: `sure` asks
     /// the kernel, too.
     pub(super) fn take(&self, sure: bool, now: Instant) -> Option<Connection> {
-        let place = self.inner.idle.here();
+        let idle = &self.inner.idle;
+        let here = idle.here();
+        let own = self.take_from(here, sure, now);
+        // A loop that has none of its own gets by with those of others; one that has connections,
+        // all in use, is busy enough for another.
+        if own.is_some() || self.inner.lock(here).is_in_use(now) {
+            return own;
+        }
+        let others = (0..idle.iter().count()).filter(|place| *place != here);
+        others.into_iter().find_map(|place| self.take_from(place, sure, now))
+    }
+
+    fn take_from(&self, place: usize, sure: bool, now: Instant) -> Option<Connection> {
         loop {
             let Idle { connection, since } = self.inner.lock(place).pop()?;
             // What lies below the first that is too old is older; the sweep closes it.
@@ -79,20 +93,25 @@ impl Pool {
 
     /// A new connection.
     pub(super) async fn connect(&self) -> io::Result<Connection> {
-        self.target().connect().await.map(Connection::new)
+        let socket = self.target().connect().await?;
+        let home = self.inner.idle.here();
+        self.inner.lock(home).used = Some(Instant::now());
+        Ok(Connection::new(socket, home))
     }
 
     /// The exchange on it is complete: it may carry another one.
     pub(super) fn put(&self, mut connection: Connection) {
-        let place = self.inner.idle.here();
+        let now = Instant::now();
+        let place = connection.home;
         let mut stack = self.inner.lock(place);
+        stack.used = Some(now);
         if connection.is_large() && stack.large < MOST_LARGE {
             stack.large += 1;
         } else {
             connection.shrink();
         }
         let oldest = (stack.connections.len() >= MOST_IDLE).then(|| stack.remove_oldest(1));
-        stack.connections.push(Idle { connection, since: Instant::now() });
+        stack.connections.push(Idle { connection, since: now });
         let sweep = !std::mem::replace(&mut stack.is_swept, true);
         drop(stack);
         // Closing is for outside of the lock.
@@ -125,6 +144,11 @@ async fn sweep_until_empty(pool: Weak<Inner>, place: usize) {
 }
 
 impl Stack {
+    /// Whether this loop has had a connection of its own lately.
+    fn is_in_use(&self, now: Instant) -> bool {
+        self.used.is_some_and(|used| now.saturating_duration_since(used) <= IDLE)
+    }
+
     fn pop(&mut self) -> Option<Idle> {
         let idle = self.connections.pop()?;
         self.large -= usize::from(idle.connection.is_large());
