@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use modes::{Body, Context, Deadline};
 use watchdog::{
-    account::{Account, Entry, Sent},
+    account::{Account, Entry, Ledger, Sent},
     fields::Fields,
 };
 
@@ -62,6 +62,8 @@ pub struct Invoker {
     pub registry: Arc<Registry>,
     /// Keys of callers.
     pub secrets: Arc<Secrets>,
+    /// Accounts.
+    pub ledger: Arc<Ledger>,
 }
 
 impl Invoker {

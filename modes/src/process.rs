@@ -22,7 +22,9 @@ use rustix::{
 };
 use tokio::net::unix::pipe;
 
+mod activity;
 mod arrived;
+pub mod detached;
 mod environment;
 mod exit;
 mod feed;
@@ -34,6 +36,7 @@ mod program;
 mod spawn;
 mod watch;
 
+pub(crate) use self::activity::Activity;
 pub use self::{
     arrived::Arrived,
     environment::Environment,
@@ -83,6 +86,11 @@ impl Process {
     /// Whether the process has exited, and waits to be reaped.
     pub(crate) fn has_exited(&self) -> bool {
         has_exited(self.leader)
+    }
+
+    /// What it is doing; `None` where nobody tells.
+    pub(crate) fn activity(&self) -> Option<Activity> {
+        Activity::of(self.leader)
     }
 
     /// Waits until the process has exited, ends what is left of its group, reaps it.

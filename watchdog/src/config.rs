@@ -39,6 +39,8 @@ pub struct Config {
     pub banner: [String; 2],
     /// The main port; 0 lets the system choose.
     pub port: u16,
+    /// A socket in the file system in its place.
+    pub socket: Option<PathBuf>,
     /// Where `/metrics` is served, if it is.
     pub metrics_port: Option<u16>,
     /// Of every connection.
@@ -83,6 +85,7 @@ impl Config {
                 timeouts(settings),
             ],
             port: settings.port,
+            socket: settings.socket.clone(),
             metrics_port: settings.metrics_port,
             timeouts: Timeouts {
                 head: settings.read_timeout,
@@ -206,6 +209,7 @@ fn mode(
                 restart: settings.upstream_restart,
                 buffer_requests: settings.buffer_request_body.then_some(spool),
                 patience: patience(settings),
+                zero_copy: settings.zero_copy,
             })
         }
         Mode::Static => modes::Config::Static(static_files::Config {
@@ -219,14 +223,12 @@ fn launcher(settings: &Settings, environment: &Environment, reaper: &Reaper) -> 
     let argv: Vec<OsString> = settings.fprocess.iter().map(OsString::from).collect();
     let path = environment.base().iter().find(|(name, _)| name == "PATH");
     let program = Program::new(&argv, path.map(|(_, path)| path.clone()));
-    if let Err(missing) = program.path() {
+    if let Some(obstacle) = program.obstacle() {
         // A volume may bring it later, so calls are answered with 500 rather than not at all. In
         // http mode the start fails by itself.
         let outlook =
-            if settings.mode.forks() { "; calls will fail until there is one" } else { "" };
-        let place =
-            missing.searched.as_deref().map_or_else(String::new, |path| format!(" ({path})"));
-        tracing::error!("fprocess {:?}: {missing}{place}{outlook}", missing.name);
+            if settings.mode.forks() { "; calls will fail until that has changed" } else { "" };
+        tracing::error!("fprocess {:?}: {obstacle}{outlook}", program.name());
     }
     Launcher::new(program, environment.base(), reaper.clone())
 }

@@ -25,8 +25,9 @@ use tokio::{
 use crate::phase::{Now, Phase};
 
 mod linger;
+mod nearby;
 
-use self::linger::Linger;
+use self::{linger::Linger, nearby::Nearby};
 
 /// What one connection is allowed; `None` for ever.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +66,7 @@ pub struct Connection {
     unsent: usize,
     look: Timer,
     linger: Option<Linger>,
+    nearby: Nearby,
 }
 
 impl Connection {
@@ -82,6 +84,7 @@ impl Connection {
             unsent: 0,
             look: Timer::default(),
             linger: None,
+            nearby: Nearby::default(),
         }
     }
 
@@ -270,7 +273,9 @@ impl AsyncWrite for Connection {
         let result = if ranges {
             self.poll_send(cx, slices)
         } else {
-            let stream = Pin::new(&mut self.stream);
+            let this = &mut *self;
+            this.nearby.look(&this.stream, slices);
+            let stream = Pin::new(&mut this.stream);
             zero_copy::timed_write(slices, || stream.poll_write_vectored(cx, slices))
         };
         self.poll_written(cx, result)

@@ -54,6 +54,16 @@ pub struct Router {
 }
 
 impl Router {
+    /// Whether this is answered without the function, and so at once.
+    #[must_use]
+    pub fn is_probe<B>(&self, request: &Request<B>) -> bool {
+        match request.uri().path() {
+            "/_/health" => true,
+            "/_/ready" => !self.health.asks_the_function(),
+            _ => false,
+        }
+    }
+
     /// Answers one request of `peer`, on the connection of `account`.
     pub async fn route(
         &self,
@@ -181,7 +191,7 @@ fn allowed(timeout: Option<&HeaderValue>, exec_timeout: Option<Duration>) -> Opt
 
 /// The authority of an absolute target stands in for `Host`, whatever that said (RFC 9112 section
 /// 3.2.2). CONNECT has nothing but an authority, and is refused.
-fn target_is_host<B>(request: &mut Request<B>) {
+pub fn target_is_host<B>(request: &mut Request<B>) {
     if request.uri().scheme().is_some()
         && let Some(authority) = request.uri().authority()
         // What comes before an @ is not part of the host (RFC 9110 section 7.2).
@@ -202,7 +212,8 @@ fn is_host(value: &HeaderValue) -> bool {
 }
 
 /// What is not a request for the function at all.
-fn refusal<B>(request: &Request<B>, fields: &Fields<'_>) -> Option<Response<Body>> {
+#[must_use]
+pub fn refusal<B>(request: &Request<B>, fields: &Fields<'_>) -> Option<Response<Body>> {
     // RFC 9112 section 3.2.
     if fields.hosts > 1 || (fields.hosts == 0 && request.version() == Version::HTTP_11) {
         let why = "a request needs exactly one Host header";

@@ -1,13 +1,14 @@
 //! Bind, accept, stop.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Response, StatusCode};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use modes::{Body, Mode};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,8 +18,10 @@ use crate::{
     auth::{self, Authenticator},
     config::Config,
     connection::{self, Connection, Timeouts},
+    dispatch::{self, First},
     health::Health,
     limit::Limiter,
+    listen::Listener,
     lock::LockFile,
     log::{Call, Log},
     metrics::{self, Metrics},
@@ -32,8 +35,6 @@ use crate::{
 /// The largest request head, in bytes (Go's default and its slack) and in headers.
 const HEAD_BYTES: usize = 1024 * 1024 + 4096;
 const HEAD_FIELDS: usize = 512;
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 4096;
 
 /// Why the watchdog ends with a failure.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,14 @@ pub enum Error {
         port: u16,
         /// The variable that sets it.
         variable: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A socket in the file system cannot be listened on.
+    #[error("cannot listen on unix:{path} (listen_address): {source}")]
+    Socket {
+        /// Where.
+        path: PathBuf,
         /// The kernel's reason.
         source: io::Error,
     },
@@ -79,7 +88,10 @@ pub enum Error {
 /// What kept it from starting, or ended it.
 pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     let mut stop = Stop::listen()?;
-    let listener = bind(config.port, "port")?;
+    let listener = match config.socket {
+        None => Listener::Tcp(bind(config.port, "port")?),
+        Some(path) => Listener::unix(&path).map_err(|source| Error::Socket { path, source })?,
+    };
     let metrics_listener =
         config.metrics_port.map(|port| bind(port, "metrics_port")).transpose()?;
     let auth = match config.auth {
@@ -93,7 +105,12 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
         }),
     };
     let lock_path = config.health.lock_file.clone();
-    let mode = Mode::build(config.mode)?;
+    let mut runtimes = Runtimes::start()?;
+    let mode = {
+        // What it keeps running, such as the start of spares, is no work of the first thread.
+        let _calls = runtimes.in_turn().enter();
+        Mode::build(config.mode)?
+    };
     for line in config.banner {
         tracing::info!("{line}");
     }
@@ -125,11 +142,10 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
         tokio::spawn(serve_metrics(listener, Arc::clone(&router)));
     }
     router.health.accept(true);
-    tracing::info!("Listening on port: {}", listener.local_addr()?.port());
+    tracing::info!("Listening on {}", listener.name()?);
 
     let (let_in, heard) = (Arc::clone(&router), doors.clone());
-    let accepting =
-        tokio::spawn(accept(listener, Runtimes::start()?, let_in, config.timeouts, heard));
+    let accepting = tokio::spawn(accept(listener, runtimes, let_in, config.timeouts, heard));
     let (result, drain) = tokio::select! {
         signal = stop.asked() => {
             tracing::info!("{signal}: no new calls once those in flight have ended");
@@ -176,7 +192,8 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
 /// How long answers (502) have to leave once the function is dead.
 const DEATH_DRAIN: Duration = Duration::from_secs(2);
 
-/// How long a request that had begun when the doors closed may take to be complete.
+/// How long a request that had begun when the doors closed may take to be complete, and a client
+/// that knocked before to be let in.
 const LAST_MOMENT: Duration = Duration::from_millis(50);
 
 /// What every connection listens to, and is counted by.
@@ -189,63 +206,43 @@ struct Doors {
     cut: CancellationToken,
 }
 
-impl Doors {
-    /// Doors that close with these.
-    fn within(&self) -> Self {
-        let connections = self.connections.clone();
-        Self { connections, closing: self.closing.child_token(), cut: self.cut.child_token() }
-    }
-}
-
-/// All addresses, IPv6 and IPv4; only IPv4 where the kernel has no IPv6.
 fn bind(port: u16, variable: &'static str) -> Result<TcpListener, Error> {
-    let listen = |socket: TcpSocket, address: SocketAddr| {
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    let both = TcpSocket::new_v6().and_then(|socket| {
-        rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
-        listen(socket, SocketAddr::from(([0_u16; 8], port)))
-    });
-    match both {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => TcpSocket::new_v4()
-            .and_then(|socket| listen(socket, SocketAddr::from(([0_u8; 4], port)))),
-        done => done,
-    }
-    .map_err(|source| Error::Bind { port, variable, source })
+    Listener::port(port).map_err(|source| Error::Bind { port, variable, source })
 }
 
 /// Until the doors close; whoever has been let in by the kernel before is still served.
 async fn accept(
-    listener: TcpListener,
+    listener: Listener,
     mut runtimes: Runtimes,
     router: Arc<Router>,
     timeouts: Timeouts,
     doors: Doors,
 ) -> Runtimes {
     let mut pause = Duration::from_millis(5);
-    // A connection looks at the doors whenever it waits: each loop at its own.
-    let heard = runtimes.each(|| doors.within());
+    // A client may have its handshake before the kernel gives us the connection.
+    let closed = async {
+        doors.closing.cancelled().await;
+        sleep(LAST_MOMENT).await;
+    };
+    let mut closed = std::pin::pin!(closed);
     loop {
         let accepted = tokio::select! {
             biased;
             accepted = listener.accept() => accepted,
-            () = doors.closing.cancelled() => return runtimes,
+            () = &mut closed => return runtimes,
         };
         match accepted {
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
-                let _ = stream.set_nodelay(true);
-                let (place, runtime) = runtimes.next();
-                let (router, heard) = (Arc::clone(&router), heard[place].clone());
-                let serving = async move {
-                    // Registered where it is served.
-                    if let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) {
-                        serve(stream, peer, router, timeouts, heard).await;
-                    }
+                let Ok(stream) = stream.settle() else { continue };
+                let accepted = Accepted {
+                    stream,
+                    peer,
+                    router: Arc::clone(&router),
+                    timeouts,
+                    doors: doors.clone(),
                 };
-                doors.connections.spawn_on(serving, runtime);
+                doors.connections.spawn(receive(accepted, runtimes.in_turn().clone()));
             }
             Err(error) => {
                 // Out of descriptors, most likely: they come back when calls end.
@@ -257,24 +254,61 @@ async fn accept(
     }
 }
 
-async fn serve(
+/// A client's connection, and all that serving it takes.
+struct Accepted {
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: Option<IpAddr>,
     router: Arc<Router>,
     timeouts: Timeouts,
     doors: Doors,
-) {
+}
+
+/// Finds out who is to serve a connection: this loop or that of `calls`.
+async fn receive(accepted: Accepted, calls: Handle) {
+    let first = tokio::select! {
+        first = dispatch::first(&accepted.stream, accepted.timeouts.head) => first,
+        () = accepted.doors.closing.cancelled() => First::Call,
+    };
+    match first {
+        // Boxed: most connections do not stay here.
+        First::Probe => Box::pin(serve(accepted, Some(calls))).await,
+        First::Call => {
+            let Accepted { stream, peer, router, timeouts, doors } = accepted;
+            let Ok(stream) = stream.into_std() else { return };
+            doors.connections.clone().spawn_on(
+                async move {
+                    // Registered where it is served.
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        serve(Accepted { stream, peer, router, timeouts, doors }, None).await;
+                    }
+                },
+                &calls,
+            );
+        }
+        First::Nothing => {}
+    }
+}
+
+/// Serves a connection to its end; `calls` is for the calls on it, if not this loop.
+async fn serve(accepted: Accepted, calls: Option<Handle>) {
+    let Accepted { stream, peer, router, timeouts, doors } = accepted;
     let phase = Arc::new(Phase::default());
     let io = TokioIo::new(Connection::new(stream, timeouts, Arc::clone(&phase)));
-    let address = peer.ip().to_canonical();
     let account = Arc::new(Account::new(Arc::clone(&router.ledger), Arc::clone(&phase)));
     // One reference for both: other connections count theirs to the router.
     let seat = Arc::new((router, account));
     let service = service_fn(|request| {
         let seat = Arc::clone(&seat);
+        let elsewhere = calls.as_ref().filter(|_| !seat.0.is_probe(&request)).cloned();
         async move {
             let (router, account) = &*seat;
-            Ok::<_, Infallible>(router.route(request, account, Some(address)).await)
+            Ok::<_, Infallible>(match elsewhere {
+                None => router.route(request, account, peer).await,
+                Some(calls) => {
+                    let (router, account) = (Arc::clone(router), Arc::clone(account));
+                    Box::pin(dispatch::route_on(calls, router, request, account, peer)).await
+                }
+            })
         }
     });
     let connection = http1::Builder::new()

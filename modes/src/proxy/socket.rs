@@ -4,7 +4,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use rustix::net::RecvFlags;
@@ -34,6 +34,31 @@ impl Socket {
         };
         let nothing = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
         looked.is_err_and(|error| nothing.contains(&error.kind()))
+    }
+}
+
+impl Socket {
+    /// Runs `io`, which reads by a system call of its own, whenever something may be there, until
+    /// it is done with anything but `WouldBlock`.
+    pub(super) fn poll_io<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut io: impl FnMut() -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            ready!(match self {
+                Self::Tcp(stream) => stream.poll_read_ready(cx),
+                Self::Unix(stream) => stream.poll_read_ready(cx),
+            })?;
+            let done = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, &mut io),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, &mut io),
+            };
+            match done {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
     }
 }
 
