@@ -15,6 +15,7 @@
 //! Everybody else who reads a [`Body`](crate::Body) gets bytes; only who asks for
 //! [`poll_data`](crate::Body::poll_data) has to be able to send ranges.
 
+mod backlog;
 mod buffers;
 mod data;
 mod gate;
@@ -26,6 +27,7 @@ mod trial;
 mod unsent;
 
 pub use self::{
+    backlog::bound_backlog,
     data::Data,
     range::Range,
     region::is_reserved,

@@ -60,6 +60,8 @@ pub struct Connection {
     unsent: usize,
     look: Timer,
     linger: Option<Linger>,
+    /// The kernel takes little ahead of the client: done once something long is sent.
+    is_bounded: bool,
 }
 
 impl Connection {
@@ -76,6 +78,7 @@ impl Connection {
             unsent: 0,
             look: Timer::default(),
             linger: None,
+            is_bounded: false,
         }
     }
 
@@ -251,6 +254,9 @@ impl AsyncWrite for Connection {
             self.note_status(first);
         }
         let result = if ranges {
+            if !std::mem::replace(&mut self.is_bounded, true) {
+                let _ = zero_copy::bound_backlog(&self.stream);
+            }
             self.poll_send(cx, slices)
         } else {
             let stream = Pin::new(&mut self.stream);
