@@ -69,6 +69,22 @@ pub struct Context {
     pub peer: Option<IpAddr>,
     /// When it has to be over. Server-sent events, NDJSON and upgrades only have to begin by then.
     pub deadline: Option<Deadline>,
+    /// How many bytes at the beginning of the path are the caller's own business; `/` stands for
+    /// nothing. They end at a slash or at the end of the path.
+    pub strip: usize,
+}
+
+/// A request that had no answer.
+struct Unanswered {
+    error: Error,
+    /// The request, if nothing of it was sent.
+    unsent: Option<Upload>,
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Self {
+        Self { error, unsent: None }
+    }
 }
 
 impl Proxy {
@@ -101,8 +117,22 @@ impl Proxy {
     /// request body's own.
     pub async fn call(
         &self,
+        request: Request<Body>,
+        context: Context,
+    ) -> Result<Response<Body>, Error> {
+        self.call_or(request, context, || None).await
+    }
+
+    /// [`call`](Self::call) that goes on to the `next` authority when no connection could be made,
+    /// so that nothing of the request has been sent.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); of the last authority that was tried.
+    pub async fn call_or<'a>(
+        &'a self,
         mut request: Request<Body>,
         context: Context,
+        mut next: impl FnMut() -> Option<&'a Self>,
     ) -> Result<Response<Body>, Error> {
         let started = Instant::now();
         // HTTP/1.0 has no `Upgrade` (RFC 9110 section 7.8).
@@ -113,18 +143,27 @@ impl Proxy {
         let endless = upgrade.is_some() || headers::wants_stream(request.headers());
         let deadline = context.deadline;
         let (parts, body) = request.into_parts();
-        let upload = self.upload(&parts, body, upgrade.as_ref().map(|u| &u.0), context.peer);
+        let mut upload = self.upload(&parts, body, upgrade.as_ref().map(|u| &u.0), context);
 
-        let (mut head, exchange) = self.send(&parts.method, upload, deadline).await?;
+        let mut chosen = self;
+        let (mut head, exchange) = loop {
+            match chosen.send(&parts.method, upload, deadline).await {
+                Ok(answered) => break answered,
+                Err(Unanswered { error, unsent }) => match (unsent, next()) {
+                    (Some(unsent), Some(next)) => (upload, chosen) = (unsent, next),
+                    _ => return Err(error),
+                },
+            }
+        };
         drop(parts);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = head.status;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let Some((asked, client)) = upgrade else {
-                return Err(self.broke("switched protocols without being asked"));
+                return Err(chosen.broke("switched protocols without being asked"));
             };
             if !exchange.is_sent() {
-                return Err(self.broke("switched protocols before it had the request"));
+                return Err(chosen.broke("switched protocols before it had the request"));
             }
             // The function names the protocol it took, which may be one of several.
             let protocol = head.upgrade.take().unwrap_or(asked);
@@ -144,7 +183,7 @@ impl Proxy {
         let endless = endless || headers::is_stream(&head.headers);
         *response.headers_mut() = head.headers;
         let deadline = deadline.filter(|_| !endless);
-        let answer = Answer::body(exchange, head.framing, head.persistent, deadline, &self.pool);
+        let answer = Answer::body(exchange, head.framing, head.persistent, deadline, &chosen.pool);
         if let Some(deadline) = deadline.filter(|_| !matches!(answer, Body::Full(_))) {
             // While the client takes nothing nobody asks the body whether it is late.
             response.extensions_mut().insert(deadline);
@@ -158,7 +197,7 @@ impl Proxy {
         head: &Parts,
         body: Body,
         upgrade: Option<&HeaderValue>,
-        peer: Option<IpAddr>,
+        context: Context,
     ) -> Upload {
         let (framing, gate) = if body.is_end_stream() {
             // Even no body has a length, if somebody gave it one.
@@ -167,7 +206,14 @@ impl Proxy {
             let length = body.size_hint().exact();
             (Some(length.map_or(Framing::Chunked, Framing::Length)), Gate::of(&head.headers))
         };
-        let hop = Hop { base: &self.base, upgrade, peer, framing, host: &self.host };
+        let hop = Hop {
+            base: &self.base,
+            strip: context.strip,
+            upgrade,
+            peer: context.peer,
+            framing,
+            host: &self.host,
+        };
         let written = headers::request(head, hop);
         Upload::new(written, body, framing, gate)
     }
@@ -180,7 +226,7 @@ impl Proxy {
         method: &Method,
         mut upload: Upload,
         deadline: Option<Deadline>,
-    ) -> Result<(Head, Exchange), Error> {
+    ) -> Result<(Head, Exchange), Unanswered> {
         let to_head = *method == Method::HEAD;
         if let Some(connection) = self.pool.take() {
             let begun = Instant::now();
@@ -190,17 +236,20 @@ impl Proxy {
                 Err(Failure::Closed) => {
                     match exchange.again(is_safe(method) && begun.elapsed() < AT_ONCE) {
                         Some(unanswered) => upload = unanswered,
-                        None => return Err(self.blame(Failure::Closed)),
+                        None => return Err(self.blame(Failure::Closed).into()),
                     }
                 }
-                Err(failure) => return Err(self.blame(failure)),
+                Err(failure) => return Err(self.blame(failure).into()),
             }
         }
-        let connection = Deadline::bound(deadline, self.connect()).await?;
+        let connection = match Deadline::bound(deadline, self.connect()).await {
+            Ok(connection) => connection,
+            Err(error) => return Err(Unanswered { error, unsent: Some(upload) }),
+        };
         let mut exchange = Exchange::new(connection, upload, to_head);
         match exchange.head(deadline).await {
             Ok(head) => Ok((head, exchange)),
-            Err(failure) => Err(self.blame(failure)),
+            Err(failure) => Err(self.blame(failure).into()),
         }
     }
 

@@ -33,7 +33,7 @@ pub use self::{
     region::is_reserved,
     send::{Failure, poll_send},
     trial::timed_write,
-    unsent::unsent,
+    unsent::{Progress, unsent},
 };
 pub(crate) use self::{outflow::Outflow, range::LONGEST};
 

@@ -8,6 +8,7 @@ mod cgi_env;
 mod classic;
 mod cli;
 mod config;
+mod cut_bytes;
 mod fuzz;
 mod health;
 mod held;

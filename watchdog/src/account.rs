@@ -2,19 +2,16 @@
 //! connection is cut, whichever way the call ends.
 
 use std::{
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use bytes::Buf as _;
-use http::{Method, Request, Response, StatusCode, header};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use modes::{Body, Data, Deadline, Error, process::Exit, proxy::Tunnel};
+use http::{Method, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
+use modes::{Body, Deadline, Error, process::Exit, proxy::Tunnel};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +21,10 @@ use crate::{
     metrics::{InFlight, Metrics},
     phase::{Flushed, Phase},
 };
+
+mod sent;
+
+pub use self::sent::Sent;
 
 /// Stands for "no answer": the client left before there was one (nginx's code, not on the wire).
 const CLIENT_CLOSED: u16 = 499;
@@ -70,6 +71,12 @@ impl Ledger {
     }
 }
 
+/// Whoever wants to know how a call ended, beside the [`Ledger`].
+pub trait Witness: std::fmt::Debug + Send {
+    /// The kernel has its last byte, or it was cut; `took` is since its request head was complete.
+    fn ended(self: Box<Self>, status: StatusCode, took: Duration);
+}
+
 /// One open call. Dropped without an answer, it is accounted for as one whose client left.
 #[derive(Debug)]
 pub struct Entry {
@@ -80,13 +87,20 @@ pub struct Entry {
     call_id: Option<String>,
     quiet: bool,
     started: Instant,
+    version: Version,
     status: Option<StatusCode>,
+    /// Where the body begins in what the connection carries, in bytes of bodies.
+    from: u64,
+    /// What hyper was handed of the body, in bytes.
     bytes: u64,
+    /// What that takes on the wire besides, as the sizes of chunks.
+    framing: u64,
     /// What went wrong after all, or why the status is what it is.
     error: Option<String>,
     /// The kernel has not taken everything.
     cut: bool,
     permit: Option<Permit>,
+    witness: Option<Box<dyn Witness>>,
     _in_flight: InFlight,
 }
 
@@ -106,11 +120,15 @@ impl Entry {
                 .map(|id| id.chars().take(LONGEST_CALL_ID).collect()),
             quiet: text(header::USER_AGENT).is_some_and(|agent| agent.starts_with("kube-probe")),
             started: Instant::now(),
+            version: request.version(),
             status: None,
+            from: 0,
             bytes: 0,
+            framing: 0,
             error: None,
             cut: true,
             permit: None,
+            witness: None,
             _in_flight: ledger.metrics.begin(),
         }
     }
@@ -118,6 +136,11 @@ impl Entry {
     /// The call keeps its place until it is over.
     pub fn hold(&mut self, permit: Permit) {
         self.permit = Some(permit);
+    }
+
+    /// Tells `witness` when it is over.
+    pub fn tell(&mut self, witness: Box<dyn Witness>) {
+        self.witness = Some(witness);
     }
 
     /// Since the request head was complete.
@@ -169,19 +192,34 @@ impl Entry {
         response.map(|body| {
             if bodiless || body.is_end_stream() {
                 // hyper will not ask for the body.
+                self.from = self.phase.handed();
                 self.complete();
                 return Sent::unaccounted(body);
             }
-            let expected = body.size_hint().exact();
-            Sent { body, entry: Some(self), expected, failed: None }
+            self.from = self.phase.handed();
+            Sent::accounted(body, self)
         })
     }
 
     /// hyper has the whole response: the place is free, and the rest is up to the kernel.
     fn complete(mut self) {
         self.permit = None;
+        self.phase.hand(self.from + self.bytes);
         let phase = Arc::clone(&self.phase);
         phase.end_call(Some(Box::new(self)));
+    }
+}
+
+impl Entry {
+    /// How much of the body of a response that was cut has gone: what the kernel took, but for what
+    /// it threw away when the connection was reset.
+    fn gone(&self) -> u64 {
+        let lost = self.phase.lost();
+        // The sizes of chunks among what was lost are as frequent there as in all of it.
+        let framed = u128::from(self.bytes + self.framing);
+        let lost = u128::from(lost) * u128::from(self.bytes) / framed;
+        let lost = u64::try_from(lost).unwrap_or(u64::MAX);
+        self.phase.taken().saturating_sub(lost).saturating_sub(self.from).min(self.bytes)
     }
 }
 
@@ -208,6 +246,7 @@ impl Drop for Entry {
             }
             (Some(status), error) => (status.as_u16(), error.as_deref()),
         };
+        let bytes = if self.cut && self.bytes > 0 { self.gone() } else { self.bytes };
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         self.ledger.metrics.record(code, (&self.method).into(), took);
         if !self.quiet {
@@ -215,13 +254,16 @@ impl Drop for Entry {
                 method: self.method.as_str(),
                 target: &self.target,
                 status,
-                bytes: self.bytes,
+                bytes,
                 took,
                 call_id: self.call_id.as_deref(),
                 error,
             });
         }
         self.permit = None;
+        if let Some(witness) = self.witness.take() {
+            witness.ended(code, took);
+        }
         if self.ledger.open.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.ledger.emptied.notify_waiters();
         }
@@ -231,82 +273,4 @@ impl Drop for Entry {
 /// Path and query byte for byte; whatever else the request line held is not the function's.
 fn target(uri: &http::Uri) -> String {
     uri.path_and_query().map_or_else(|| uri.to_string(), |target| target.as_str().to_owned())
-}
-
-/// A response body that is counted while it is sent.
-#[derive(Debug)]
-pub struct Sent {
-    body: Body,
-    entry: Option<Entry>,
-    expected: Option<u64>,
-    /// An error that waits until what came before it has been flushed.
-    failed: Option<Error>,
-}
-
-impl Sent {
-    /// A body nobody keeps an account of: probes, and what is accounted for elsewhere.
-    #[must_use]
-    pub fn unaccounted(body: Body) -> Self {
-        Self { body, entry: None, expected: None, failed: None }
-    }
-}
-
-impl HttpBody for Sent {
-    type Data = Data;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Data>, Error>>> {
-        let this = &mut *self;
-        if let Some(error) = this.failed.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
-        let frame = ready!(this.body.poll_data(cx));
-        match frame {
-            Some(Ok(frame)) => {
-                match (&mut this.entry, frame.data_ref()) {
-                    (Some(entry), Some(data)) => entry.bytes += data.remaining() as u64,
-                    // Nothing follows trailers, so hyper does not ask for more.
-                    (entry @ Some(_), None) => entry.take().into_iter().for_each(Entry::complete),
-                    (None, _) => {}
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => {
-                if let Some(mut entry) = this.entry.take() {
-                    entry.phase.fail();
-                    entry.blame(&error);
-                }
-                // An error makes hyper drop what it has not written yet; the client should have
-                // every byte that the function wrote before it failed.
-                this.failed = Some(error);
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            None => {
-                this.entry.take().into_iter().for_each(Entry::complete);
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.failed.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// hyper drops a body when it has all of it, and when the client is gone.
-impl Drop for Sent {
-    fn drop(&mut self) {
-        let Some(entry) = self.entry.take() else { return };
-        if self.body.is_end_stream() || self.expected == Some(entry.bytes) {
-            entry.complete();
-        }
-    }
 }

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use modes::zero_copy::{self, Failure, unsent};
+use modes::zero_copy::{self, Failure, Progress, unsent};
 use rustix::event::{PollFd, PollFlags};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -56,6 +56,8 @@ pub struct Connection {
     /// The phase that the read timer counts for.
     read_phase: Now,
     write: Timer,
+    /// What the kernel has taken, in bytes.
+    written: u64,
     /// What the client had not taken when `write` started, in bytes.
     unsent: usize,
     look: Timer,
@@ -75,6 +77,7 @@ impl Connection {
             read: Timer::default(),
             read_phase: Now::Call,
             write: Timer::default(),
+            written: 0,
             unsent: 0,
             look: Timer::default(),
             linger: None,
@@ -128,6 +131,21 @@ impl Connection {
                 io::Error::other(failure)
             }
         })
+    }
+
+    /// The kernel took something, or has no room.
+    fn poll_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        result: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match &result {
+            Poll::Pending => return self.poll_stalled(cx),
+            Poll::Ready(Ok(count)) => self.written += *count as u64,
+            Poll::Ready(Err(_)) => {}
+        }
+        self.write.stop();
+        result
     }
 
     /// The client takes nothing: has it been like that for too long, or the call?
@@ -237,11 +255,7 @@ impl AsyncWrite for Connection {
         }
         self.note_status(bytes);
         let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if result.is_pending() {
-            return self.poll_stalled(cx);
-        }
-        self.write.stop();
-        result
+        self.poll_written(cx, result)
     }
 
     fn poll_write_vectored(
@@ -262,11 +276,7 @@ impl AsyncWrite for Connection {
             let stream = Pin::new(&mut self.stream);
             zero_copy::timed_write(slices, || stream.poll_write_vectored(cx, slices))
         };
-        if result.is_pending() {
-            return self.poll_stalled(cx);
-        }
-        self.write.stop();
-        result
+        self.poll_written(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -302,9 +312,17 @@ impl AsyncWrite for Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.phase.needs_reset() {
+        let resets = self.phase.needs_reset();
+        if resets {
             let at_once = Some(Duration::ZERO);
             let _ = rustix::net::sockopt::set_socket_linger(&self.stream, at_once);
+        }
+        // What is left of other connections goes on being sent.
+        if self.phase.is_sending()
+            && let Ok(progress) = Progress::of(&self.stream)
+            && (resets || progress.is_over)
+        {
+            self.phase.lose(self.written.saturating_sub(progress.sent));
         }
         self.phase.close();
     }

@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering},
+    atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering},
 };
 
 use modes::Deadline;
@@ -44,6 +44,11 @@ pub struct Phase {
     status: AtomicU16,
     /// A request body was given up before its end.
     unread: Arc<AtomicBool>,
+    /// What all bodies of the connection have, and what the kernel took of them, in bytes.
+    handed: AtomicU64,
+    taken: AtomicU64,
+    /// What the kernel took of the connection and threw away again, in bytes.
+    lost: AtomicU64,
     /// Whether a call waits in `rare` for its last bytes to be taken.
     flushing: AtomicBool,
     rare: Mutex<Rare>,
@@ -68,6 +73,9 @@ impl Default for Phase {
             http_10: AtomicBool::new(false),
             status: AtomicU16::new(0),
             unread: Arc::default(),
+            handed: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             flushing: AtomicBool::new(false),
             rare: Mutex::default(),
         }
@@ -145,6 +153,34 @@ impl Phase {
         Some(self.status.load(Ordering::Relaxed)).filter(|status| *status != 0)
     }
 
+    /// Bytes of the bodies that are complete: where the next one begins.
+    pub(crate) fn handed(&self) -> u64 {
+        self.handed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn hand(&self, all: u64) {
+        self.handed.store(all, Ordering::Relaxed);
+    }
+
+    /// Bytes of bodies that the kernel took.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take(&self, count: u64) {
+        // One task writes a connection.
+        self.taken.store(self.taken() + count, Ordering::Relaxed);
+    }
+
+    /// Bytes that the kernel took and will not send any more: the end of everything written.
+    pub(crate) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn lose(&self, count: u64) {
+        self.lost.store(count, Ordering::Relaxed);
+    }
+
     pub(crate) fn refuse(&self, status: u16) {
         self.status.store(status, Ordering::Relaxed);
     }
@@ -152,6 +188,11 @@ impl Phase {
     pub(crate) fn now(&self) -> Now {
         const ALL: [Now; 6] = [Now::New, Now::Idle, Now::Head, Now::Call, Now::Flush, Now::Tunnel];
         ALL[usize::from(self.now.load(Ordering::Relaxed))]
+    }
+
+    /// A call's response is not all with the kernel yet.
+    pub(crate) fn is_sending(&self) -> bool {
+        matches!(self.now(), Now::Call | Now::Flush)
     }
 
     pub(crate) fn set(&self, now: Now) {

@@ -141,7 +141,7 @@ impl Router {
 
     fn context<B>(&self, request: &Request<B>, peer: Option<IpAddr>) -> Context {
         let allowed = allowed(request.headers(), self.config.exec_timeout);
-        Context { peer, deadline: allowed.map(Deadline::after) }
+        Context { peer, deadline: allowed.map(Deadline::after), ..Context::default() }
     }
 }
 

@@ -52,6 +52,8 @@ fn is_stream_type(value: &HeaderValue) -> bool {
 pub(super) struct Hop<'a> {
     /// Put in front of the path.
     pub(super) base: &'a str,
+    /// Taken off the front of the path before, in bytes.
+    pub(super) strip: usize,
     /// The protocol to switch to.
     pub(super) upgrade: Option<&'a HeaderValue>,
     /// Who sent the request.
@@ -65,7 +67,7 @@ pub(super) struct Hop<'a> {
 /// The request head for the function: without what was meant for the connection only, and with
 /// who the request came from.
 pub(super) fn request(head: &Parts, hop: Hop<'_>) -> Vec<u8> {
-    let (base, path) = origin_form(&head.uri, hop.base);
+    let (base, path) = origin_form(&head.uri, hop.base, hop.strip);
     let mut out = RequestHead::new(&head.method, base, path);
     let named = named_by_connection(&head.headers);
     let (mut chain, mut has_host, mut has_proto) = (Vec::new(), false, false);
@@ -113,10 +115,13 @@ pub(super) fn request(head: &Parts, hop: Hop<'_>) -> Vec<u8> {
     out.finish()
 }
 
-/// The target (RFC 9112 section 3.2.1), whatever form it came in: `base` and a path with a query.
-fn origin_form<'a>(uri: &'a Uri, base: &'a str) -> (&'a str, &'a str) {
-    match uri.path_and_query().map_or("/", PathAndQuery::as_str) {
-        "*" => ("", "*"),
+/// The target (RFC 9112 section 3.2.1), whatever form it came in: `base` and a path with a query,
+/// without its first `strip` bytes.
+fn origin_form<'a>(uri: &'a Uri, base: &'a str, strip: usize) -> (&'a str, &'a str) {
+    let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    match path.get(strip..).unwrap_or_default() {
+        "*" if strip == 0 => ("", "*"),
+        "" => (base, "/"),
         path if path.starts_with('/') => (base, path),
         // A query right behind an authority.
         query => (if base.is_empty() { "/" } else { base }, query),
@@ -255,6 +260,20 @@ mod tests {
             ("/b", "*", "GET * HTTP/1.1"),
         ] {
             assert_eq!(written(uri, &[], Hop { base, ..Hop::default() })[0], line);
+        }
+    }
+
+    #[test]
+    fn what_is_stripped_leaves_a_path() {
+        for (uri, line) in [
+            ("/function/f", "GET / HTTP/1.1"),
+            ("/function/f/", "GET / HTTP/1.1"),
+            ("/function/f?a=%2F", "GET /?a=%2F HTTP/1.1"),
+            ("/function/f//a%2Fb/../c?", "GET //a%2Fb/../c? HTTP/1.1"),
+            ("http://h/function/f/*", "GET /* HTTP/1.1"),
+        ] {
+            let hop = Hop { strip: "/function/f".len(), ..Hop::default() };
+            assert_eq!(written(uri, &[], hop)[0], line);
         }
     }
 

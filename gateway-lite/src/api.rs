@@ -1,0 +1,151 @@
+//! The control plane over HTTP: `/system`, one resource a file, as faas-cli and connectors know it.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Redirect, Response},
+    routing::{any, get, post},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    auth::Credentials,
+    control::Control,
+    error::{Error, Result},
+    namespaces::Namespaces,
+    provider::Provider,
+    registry::Registry,
+    respond,
+    secrets::Secrets,
+};
+
+mod alerts;
+mod functions;
+mod info;
+mod logs;
+mod namespaces;
+mod scale;
+mod secrets;
+mod ui;
+
+/// The longest request, in bytes: a secret of 1 MiB in base64, twice, and its names.
+const LONGEST: usize = 4 << 20;
+
+/// What the routes work on.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Who may; `None` for everybody.
+    pub credentials: Option<Arc<Credentials>>,
+    /// Changes functions.
+    pub control: Arc<Control>,
+    /// Shows them.
+    pub registry: Arc<Registry>,
+    /// Has their logs.
+    pub provider: Arc<dyn Provider>,
+    /// Secrets.
+    pub secrets: Arc<Secrets>,
+    /// Namespaces.
+    pub namespaces: Arc<Namespaces>,
+}
+
+/// Every route but `/function/`, which is no business of the control plane.
+pub fn router(api: Api) -> Router {
+    let system = Router::new()
+        .route("/system/info", get(info::get))
+        .route(
+            "/system/functions",
+            get(functions::list)
+                .post(functions::deploy)
+                .put(functions::update)
+                .delete(functions::remove),
+        )
+        .route("/system/function/{name}", get(functions::get))
+        .route("/system/scale-function/{name}", post(scale::post))
+        .route(
+            "/system/secrets",
+            get(secrets::list).post(secrets::create).put(secrets::replace).delete(secrets::remove),
+        )
+        .route("/system/namespaces", get(namespaces::list))
+        .route("/system/namespace/", post(namespaces::create))
+        .route(
+            "/system/namespace/{name}",
+            get(namespaces::get)
+                .post(namespaces::create)
+                .put(namespaces::update)
+                .delete(namespaces::remove),
+        )
+        .route("/system/logs", get(logs::get))
+        .route("/system/alert", post(alerts::post))
+        .route("/system/{*rest}", any(unknown))
+        .route("/ui/", get(ui::page))
+        .route("/ui/{*rest}", any(unknown))
+        .layer(middleware::from_fn_with_state(api.clone(), authorized));
+    Router::new()
+        .merge(system)
+        .route("/healthz", get(|| async { "OK" }))
+        .route("/", get(|| async { Redirect::temporary("/ui/") }))
+        .route("/ui", get(|| async { Redirect::temporary("/ui/") }))
+        .fallback(unknown)
+        .layer(DefaultBodyLimit::max(LONGEST))
+        .with_state(api)
+}
+
+async fn authorized(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let field = request.headers().get(header::AUTHORIZATION);
+    if api.credentials.is_none_or(|credentials| credentials.are_shown(field)) {
+        return next.run(request).await;
+    }
+    let mut refused = (StatusCode::UNAUTHORIZED, "invalid credentials\n").into_response();
+    let realm = HeaderValue::from_static("Basic realm=\"Restricted\"");
+    refused.headers_mut().insert(header::WWW_AUTHENTICATE, realm);
+    refused
+}
+
+async fn unknown(request: Request) -> Response {
+    let path: String = request.uri().path().chars().take(200).collect();
+    (StatusCode::NOT_FOUND, format!("nothing is at {path}\n")).into_response()
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        (respond::status(&self), format!("{self}\n")).into_response()
+    }
+}
+
+/// A JSON request, whatever it calls itself.
+fn read<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body)
+        .map_err(|error| Error::Invalid(format!("cannot read {what} from the request: {error}")))
+}
+
+/// A JSON answer.
+fn show(value: &impl serde::Serialize) -> Response {
+    axum::Json(value).into_response()
+}
+
+/// Done, or on its way: clients of all ages take this status, and only it and 200, for all calls.
+fn accepted() -> Response<Body> {
+    StatusCode::ACCEPTED.into_response()
+}
+
+/// `?namespace=`, where there is one.
+#[derive(Debug, Default, serde::Deserialize)]
+struct InNamespace {
+    namespace: Option<String>,
+}
+
+impl InNamespace {
+    /// The one that the body names, or the query; or the default one.
+    fn or<'a>(&'a self, body: Option<&'a str>) -> &'a str {
+        [body, self.namespace.as_deref()]
+            .into_iter()
+            .flatten()
+            .find(|name| !name.is_empty())
+            .unwrap_or(crate::function::DEFAULT_NAMESPACE)
+    }
+}
