@@ -24,6 +24,7 @@ pub mod gates;
 pub mod load;
 pub mod namespace;
 pub mod pattern;
+pub mod probes;
 pub mod procfs;
 pub mod serve;
 pub mod server;

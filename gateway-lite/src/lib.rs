@@ -6,8 +6,10 @@
 //! and makes it true) ▶ [`provider`] (starts and ends replicas) and [`registry`] (what a call
 //! reads) ▶ [`function`] (plain data).
 
+pub mod api;
 pub mod auth;
 pub mod cli;
+pub mod control;
 pub mod counts;
 pub mod env;
 pub mod error;

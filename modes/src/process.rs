@@ -22,6 +22,7 @@ use rustix::{
 };
 use tokio::net::unix::pipe;
 
+mod activity;
 mod arrived;
 mod environment;
 mod exit;
@@ -34,6 +35,7 @@ mod program;
 mod spawn;
 mod watch;
 
+pub(crate) use self::activity::Activity;
 pub use self::{
     arrived::Arrived,
     environment::Environment,
@@ -83,6 +85,11 @@ impl Process {
     /// Whether the process has exited, and waits to be reaped.
     pub(crate) fn has_exited(&self) -> bool {
         has_exited(self.leader)
+    }
+
+    /// What it is doing; `None` where nobody tells.
+    pub(crate) fn activity(&self) -> Option<Activity> {
+        Activity::of(self.leader)
     }
 
     /// Waits until the process has exited, ends what is left of its group, reaps it.

@@ -7,7 +7,9 @@
 //! of a process started for the call. While there is no spare, calls start a process of their own.
 //!
 //! One task keeps the number up (`keeper`). It gives way to calls: a process that starts takes the
-//! CPU time that a call in flight could use.
+//! CPU time that a call in flight could use. So a start waits for the end of the calls in flight,
+//! though not for long, and while half of the spares are there they start one after the other, each
+//! when the one before waits for its input (`starting`).
 
 use std::{
     sync::{
@@ -29,6 +31,7 @@ use crate::{
 
 mod idle;
 mod keeper;
+mod starting;
 
 pub(crate) use self::idle::Busy;
 use self::{idle::Idle, keeper::Keeper};
@@ -123,7 +126,7 @@ impl Source {
         Ok(Started { process, stdout: pipes.stdout, unfed: pipes.unfed, busy })
     }
 
-    /// Whether the first spares were started, or cannot be. From then on calls are served in any
+    /// Whether the first spares have started up, or cannot. From then on calls are served in any
     /// case.
     pub(crate) fn is_ready(&self) -> bool {
         self.spares.as_ref().is_none_or(|spares| spares.is_settled())

@@ -28,6 +28,8 @@ pub struct Launch {
     wrapper: Vec<String>,
     directory: Option<PathBuf>,
     with_metrics: bool,
+    /// A script that looks at the environment of its call.
+    looks_at_environment: bool,
     temp: TempDir,
 }
 
@@ -43,6 +45,12 @@ pub struct Ended {
     /// Processes it started that were still there after its end; only known of those that
     /// [`Launch::spawn_expecting_exit`] started.
     pub left_behind: Vec<Process>,
+}
+
+/// How many spares every function has that does not look at its call's environment:
+/// `WATCHDOG_SPARES=N`.
+fn spares_everywhere() -> Option<String> {
+    std::env::var("WATCHDOG_SPARES").ok().filter(|count| !count.is_empty())
 }
 
 /// Variables of every start that the test does not set itself: `WATCHDOG_ENV="name=value …"`.
@@ -90,6 +98,7 @@ impl Launch {
             wrapper: wrapper(),
             directory: None,
             with_metrics: false,
+            looks_at_environment: false,
             temp: tempfile::Builder::new()
                 .prefix("e2e-")
                 .tempdir()
@@ -119,7 +128,8 @@ impl Launch {
     /// A function that is a POSIX shell script: writes it to a file and sets `fprocess` to
     /// `sh FILE`, which every watchdog understands.
     #[must_use]
-    pub fn sh(self, script: &str) -> Self {
+    pub fn sh(mut self, script: &str) -> Self {
+        self.looks_at_environment = script.contains("Http_") || script.contains("env");
         let path = self.write("function.sh", script);
         let fprocess = format!("sh {}", path.display());
         self.fprocess(&fprocess)
@@ -271,6 +281,24 @@ impl Launch {
         (port, metrics_port)
     }
 
+    /// What gives the function spares, where spares are asked for and legal.
+    fn spares(&self) -> Vec<(&'static str, String)> {
+        let Some(count) = spares_everywhere() else { return Vec::new() };
+        let value = |name: &str| {
+            let own = self.environment.iter().rev().find(|(set, _)| set == name);
+            own.map(|(_, value)| value.to_string_lossy().into_owned())
+        };
+        let forks = value("mode")
+            .is_none_or(|mode| ["classic", "serializing", "streaming"].contains(&mode.as_str()));
+        let program = value("fprocess").or_else(|| value("function_process"));
+        let told = self.looks_at_environment || program.is_none_or(|text| text.contains("env"));
+        let chosen = ["cgi_headers", "warm_spares"].into_iter().any(|name| value(name).is_some());
+        if !forks || told || chosen {
+            return Vec::new();
+        }
+        vec![("warm_spares", count), ("cgi_headers", "false".to_owned())]
+    }
+
     fn spawn(&mut self, port: u16, metrics_port: u16) -> (Child, Capture, Capture) {
         let mut words = self.wrapper.iter().map(OsString::from);
         let mut command = match words.next() {
@@ -293,6 +321,7 @@ impl Launch {
             .env("port", port.to_string())
             .env("metrics_port", metrics_port.to_string())
             .envs(everywhere())
+            .envs(self.spares())
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -77,7 +77,10 @@ fn call_needs_a_good_token() {
     assert!(lines[0].contains("POST / - 401 - "), "{lines:?}");
     assert!(lines[1].contains("POST / - 200 - "), "{lines:?}");
     // `jwt_auth_debug` tells what was decided, and never the token.
-    dog.wait_for_log(|log| log.contains("ns1:fn") && log.contains("fed:somebody"));
+    dog.wait_for_log(|log| log.contains("access granted function=ns1:fn key=k1 claims={\"sub\":"));
+    dog.wait_for_log(|log| log.contains("access denied function=ns1:fn key=none claims=none"));
+    let log = dog.stderr();
+    assert!(log.contains(r#""sub":"fed:somebody""#) && !log.contains("Some("), "{log}");
     let signature = environment.split('.').nth(2).unwrap_or("none").trim();
     assert!(!dog.log().contains(signature), "the token is in the log");
 }

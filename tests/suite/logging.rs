@@ -178,6 +178,22 @@ fn log_format_json_makes_every_line_an_object() {
     );
 }
 
+/// U+009B is a terminal's ESC [, U+2028 ends a line, and 0x7f rubs out.
+#[test]
+fn commands_in_a_functions_line_are_escaped_in_json() {
+    let dog = watchdog()
+        .mode("streaming")
+        .sh(r"printf 'a\302\23331m\033[2J\342\200\250\177b\n' >&2")
+        .env("log_format", "json")
+        .start();
+    assert_eq!(dog.get("/").status(), 200);
+    dog.wait_for_log(|log| log.contains("\"stderr\"") && log.ends_with('\n'));
+    let commands = |c: char| c != '\n' && (c.is_control() || c == '\u{2028}');
+    assert!(!dog.stderr().contains(commands), "{:?}", dog.stderr());
+    let expected = Value::from("a\u{9b}31m\u{1b}[2J\u{2028}\u{7f}b");
+    assert!(json_lines(&dog).iter().any(|line| find(line, "line") == Some(&expected)));
+}
+
 #[test]
 fn log_format_unknown_is_reported() {
     let dog = watchdog().fprocess("cat").env("log_format", "xml").start();

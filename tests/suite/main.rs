@@ -20,6 +20,7 @@ mod logging;
 mod memory;
 mod metrics;
 mod processes;
+mod saturated;
 mod serializing;
 mod settings;
 mod shutdown;

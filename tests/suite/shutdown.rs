@@ -1,5 +1,6 @@
 //! From SIGTERM or SIGINT to exit code 0.
 
+mod backlog;
 mod signals;
 
 use std::time::{Duration, Instant};

@@ -351,9 +351,23 @@ fn spares_are_no_calls() {
         assert!(metrics.all_requests() == 0.0, "{mode}: {}", metrics.text);
         assert_eq!(metrics.get("http_requests_in_flight", &[]), Some(0.0), "{mode}");
         assert!(dog.access_log_lines().is_empty(), "{mode}");
-        assert_eq!(dog.get("/_/ready").status(), 200, "{mode}: the limit is not met");
+        eventually(DEADLINE, "the limit not to be met", || dog.get("/_/ready").status() == 200);
         assert_eq!(dog.post("/", "input").text(), "input", "{mode}");
     }
+}
+
+#[test]
+fn ready_when_the_spares_have_started_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = folder.path().join("gate");
+    // Works until the gate opens, then waits for its input.
+    let script = r#"while [ ! -e "$GATE" ]; do :; done; exec cat"#;
+    let launch = with_spares("classic", 1).env("GATE", gate.to_str().unwrap());
+    let dog = started(launch.sh(script), 1);
+    assert_eq!(dog.get("/_/ready").status(), 503, "it is at work still");
+    fs::write(&gate, "").unwrap();
+    eventually(DEADLINE, "the spare to have started up", || dog.get("/_/ready").status() == 200);
+    assert_eq!(dog.post("/", "input").text(), "input");
 }
 
 #[test]

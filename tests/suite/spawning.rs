@@ -104,14 +104,22 @@ fn program_that_cannot_be_executed_gives_500_with_the_kernels_reason() {
             path
         };
         let paths = [
-            (file("lost", "#!/no/such/interpreter\n", 0o755), "No such file or directory"),
-            (file("locked", "#!/bin/sh\n", 0o644), "Permission denied"),
-            (file("plain", "neither a script nor a binary\n", 0o755), "Exec format error"),
-            (launch.temp_dir().join("missing"), "no such executable file"),
-            (launch.temp_dir().to_owned(), "Permission denied"),
+            (file("lost", "#!/no/such/interpreter\n", 0o755), "No such file or directory", ""),
+            (file("locked", "#!/bin/sh\n", 0o644), "Permission denied", "it is not executable"),
+            (file("plain", "neither a script nor a binary\n", 0o755), "Exec format error", ""),
+            (
+                launch.temp_dir().join("missing"),
+                "no such executable file",
+                "no such executable file",
+            ),
+            (launch.temp_dir().to_owned(), "Permission denied", "it is a directory"),
         ];
-        for (path, reason) in paths {
+        for (path, reason, told_at_start) in paths {
             let dog = by(way, mode).fprocess(&path.display().to_string()).start();
+            let log = dog.stderr();
+            assert!(log.contains(told_at_start), "{way:?} {mode} {path:?}: {log}");
+            let silent = !log.contains("; calls will fail until that has changed");
+            assert_eq!(silent, told_at_start.is_empty(), "{way:?} {mode} {path:?}: {log}");
             leaves_nothing_behind(&dog, || {
                 for body in [vec![], vec![b'x'; 100_000]] {
                     let response = dog.post("/", body);

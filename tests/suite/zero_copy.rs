@@ -1,11 +1,8 @@
 //! The same bytes, whoever moves them: every test runs with `zero_copy=on`, `off` and `auto`.
 
-use std::{
-    fs,
-    io::{self, PipeReader, PipeWriter},
-    path::PathBuf,
-    process::Command,
-};
+mod pipes;
+
+use std::{fs, path::PathBuf, process::Command};
 
 use e2e::{Client, DEADLINE, End, Launch, Request, Watchdog, eventually, left_out, play::pattern};
 
@@ -184,54 +181,6 @@ fn failure_behind_a_large_output_cuts_it_after_its_last_byte() {
     }
 }
 
-// === pipes ===
-
-/// Pipes that use up what their user may keep in pipes (pipe(7), `pipe-user-pages-soft`).
-fn use_up_the_pipe_budget() -> Vec<(PipeReader, PipeWriter)> {
-    let soft = fs::read_to_string("/proc/sys/fs/pipe-user-pages-soft").unwrap();
-    let pages: usize = soft.trim().parse().unwrap();
-    assert!(pages > 0, "no budget to use up");
-    let mut pipes = Vec::new();
-    while pipes.len() * 256 <= pages {
-        let pipe = io::pipe().unwrap();
-        let enlarged = rustix::pipe::fcntl_setpipe_size(&pipe.0, MIB);
-        pipes.push(pipe);
-        if enlarged.is_err() {
-            break;
-        }
-    }
-    pipes
-}
-
-#[test]
-fn pipe_that_cannot_be_enlarged_serves_as_it_is() {
-    let content = pattern(4 * MIB);
-    for policy in POLICIES {
-        let script = "echo begun; await go; cat \"$TMPDIR/content\"";
-        // The budget does not bind who may exceed it.
-        let unprivileged = ["setpriv", "--bounding-set=-sys_resource,-sys_admin"];
-        let launch = function("streaming", policy, &content, script);
-        let dog = if rustix::process::geteuid().is_root() {
-            launch.through(&unprivileged).start()
-        } else {
-            launch.start()
-        };
-        let mut client = dog.connect();
-        client.send(Request::get("/").to_bytes());
-        assert_eq!(client.read_head().status, 200);
-        assert_eq!(client.read_chunk_data(), b"begun\n");
-        let pipes = use_up_the_pipe_budget();
-        allow(&dog, "go");
-        let (body, end) = client.read_body();
-        assert_eq!(end, End::Complete, "{policy}");
-        assert!(body == content, "{policy}");
-        // Now even new pipes are small.
-        let again = dog.get("/");
-        assert!(again.is_complete() && again.body[6..] == content, "{policy}");
-        drop(pipes);
-    }
-}
-
 // === static files ===
 
 #[test]
@@ -352,6 +301,34 @@ fn output_that_went_to_a_file_arrives_byte_for_byte() {
             let peak = dog.peak_rss_kb();
             assert!(peak < 32 * 1024, "{policy} {mode}: {peak} kB of memory");
         }
+    }
+}
+
+#[test]
+fn spooled_output_is_whole_for_a_slow_reader_and_gone_with_one_that_leaves() {
+    let content = pattern(20 * MIB);
+    for policy in POLICIES {
+        let dog = function("classic", policy, &content, "cat \"$TMPDIR/content\"")
+            .env("spool_memory", "100k")
+            .start();
+        assert!(dog.get("/").body == content, "{policy}");
+        let before = dog.open_fds().len();
+        let slow = || {
+            let mut client = Client::connect_with_receive_buffer(dog.addr(), 16 * 1024);
+            client.send(Request::get("/").to_bytes());
+            assert_eq!(client.read_head().status, 200);
+            client
+        };
+        slow().reset();
+        let mut client = slow();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let (body, end) = client.read_body();
+        assert!(end == End::Complete && body == content, "{policy}");
+        drop(client);
+        let lines = dog.wait_for_access_lines(3);
+        let left = lines.iter().filter(|line| line.contains("the client left")).count();
+        assert_eq!(left, 1, "{policy}: {lines:?}");
+        eventually(DEADLINE, "the file to be closed", || dog.open_fds().len() <= before);
     }
 }
 

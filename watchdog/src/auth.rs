@@ -135,12 +135,13 @@ impl Authenticator {
         let mut seen = Seen::default();
         let decision = self.decide(headers, &mut seen).await;
         if self.debug {
-            let (function, key, claims) = (&self.resource, &seen.key, &seen.claims);
+            let (function, key) = (&self.resource, seen.key.as_deref().unwrap_or("none"));
+            let claims = seen.claims.as_ref().map_or_else(|| "none".to_owned(), Claims::summary);
             match &decision {
-                Ok(()) => tracing::info!(function, ?key, ?claims, "access granted"),
+                Ok(()) => tracing::info!(function, key, claims, "access granted"),
                 Err(denied) => {
                     let reason = denied.reason();
-                    tracing::info!(function, ?key, ?claims, reason, "access denied");
+                    tracing::info!(function, key, claims, reason, "access denied");
                 }
             }
         }

@@ -219,14 +219,12 @@ fn launcher(settings: &Settings, environment: &Environment, reaper: &Reaper) -> 
     let argv: Vec<OsString> = settings.fprocess.iter().map(OsString::from).collect();
     let path = environment.base().iter().find(|(name, _)| name == "PATH");
     let program = Program::new(&argv, path.map(|(_, path)| path.clone()));
-    if let Err(missing) = program.path() {
+    if let Some(obstacle) = program.obstacle() {
         // A volume may bring it later, so calls are answered with 500 rather than not at all. In
         // http mode the start fails by itself.
         let outlook =
-            if settings.mode.forks() { "; calls will fail until there is one" } else { "" };
-        let place =
-            missing.searched.as_deref().map_or_else(String::new, |path| format!(" ({path})"));
-        tracing::error!("fprocess {:?}: {missing}{place}{outlook}", missing.name);
+            if settings.mode.forks() { "; calls will fail until that has changed" } else { "" };
+        tracing::error!("fprocess {:?}: {obstacle}{outlook}", program.name());
     }
     Launcher::new(program, environment.base(), reaper.clone())
 }

@@ -53,6 +53,11 @@ impl Health {
         *self.accepting.borrow() && locked()
     }
 
+    /// Whether readiness costs a call.
+    pub(crate) fn asks_the_function(&self) -> bool {
+        self.config.ready_path.is_some()
+    }
+
     /// 200 `OK` while calls are welcome, 503 otherwise; GET only.
     #[must_use]
     pub fn health(&self, method: &Method) -> Response<Body> {

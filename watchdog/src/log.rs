@@ -13,6 +13,7 @@ mod access;
 mod clock;
 mod events;
 mod lines;
+mod printable;
 
 pub use self::access::Call;
 use self::lines::Lines;
@@ -88,7 +89,7 @@ impl Sink for Log {
                 let line = String::from_utf8_lossy(line);
                 let fields =
                     serde_json::json!({ "time": clock::json(), "stream": name, "line": line });
-                entry.extend_from_slice(fields.to_string().as_bytes());
+                printable::push_json(&mut entry, &fields);
             }
         }
         entry.push(b'\n');

@@ -49,6 +49,16 @@ pub struct Router {
 }
 
 impl Router {
+    /// Whether this is answered without the function, and so at once.
+    #[must_use]
+    pub fn is_probe<B>(&self, request: &Request<B>) -> bool {
+        match request.uri().path() {
+            "/_/health" => true,
+            "/_/ready" => !self.health.asks_the_function(),
+            _ => false,
+        }
+    }
+
     /// Answers one request of `peer`, on the connection of `phase`.
     pub async fn route(
         &self,

@@ -8,6 +8,7 @@ use hyper_util::rt::TokioIo;
 use modes::{Body, Mode};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
+    runtime::Handle,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -17,6 +18,7 @@ use crate::{
     auth::{self, Authenticator},
     config::Config,
     connection::{self, Connection, Timeouts},
+    dispatch::{self, First},
     health::Health,
     limit::Limiter,
     lock::LockFile,
@@ -93,7 +95,12 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
         }),
     };
     let lock_path = config.health.lock_file.clone();
-    let mode = Mode::build(config.mode)?;
+    let mut runtimes = Runtimes::start()?;
+    let mode = {
+        // What it keeps running, such as the start of spares, is no work of the first thread.
+        let _calls = runtimes.next().enter();
+        Mode::build(config.mode)?
+    };
     for line in config.banner {
         tracing::info!("{line}");
     }
@@ -128,8 +135,7 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     tracing::info!("Listening on port: {}", listener.local_addr()?.port());
 
     let (let_in, heard) = (Arc::clone(&router), doors.clone());
-    let accepting =
-        tokio::spawn(accept(listener, Runtimes::start()?, let_in, config.timeouts, heard));
+    let accepting = tokio::spawn(accept(listener, runtimes, let_in, config.timeouts, heard));
     let (result, drain) = tokio::select! {
         signal = stop.asked() => {
             tracing::info!("{signal}: no new calls once those in flight have ended");
@@ -176,7 +182,8 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
 /// How long answers (502) have to leave once the function is dead.
 const DEATH_DRAIN: Duration = Duration::from_secs(2);
 
-/// How long a request that had begun when the doors closed may take to be complete.
+/// How long a request that had begun when the doors closed may take to be complete, and a client
+/// that knocked before to be let in.
 const LAST_MOMENT: Duration = Duration::from_millis(50);
 
 /// What every connection listens to, and is counted by.
@@ -217,24 +224,30 @@ async fn accept(
     doors: Doors,
 ) -> Runtimes {
     let mut pause = Duration::from_millis(5);
+    // A client may have its handshake before the kernel gives us the connection.
+    let closed = async {
+        doors.closing.cancelled().await;
+        sleep(LAST_MOMENT).await;
+    };
+    let mut closed = std::pin::pin!(closed);
     loop {
         let accepted = tokio::select! {
             biased;
             accepted = listener.accept() => accepted,
-            () = doors.closing.cancelled() => return runtimes,
+            () = &mut closed => return runtimes,
         };
         match accepted {
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
                 let _ = stream.set_nodelay(true);
-                let (router, heard) = (Arc::clone(&router), doors.clone());
-                let serving = async move {
-                    // Registered where it is served.
-                    if let Ok(stream) = stream.into_std().and_then(TcpStream::from_std) {
-                        serve(stream, peer, router, timeouts, heard).await;
-                    }
+                let accepted = Accepted {
+                    stream,
+                    peer,
+                    router: Arc::clone(&router),
+                    timeouts,
+                    doors: doors.clone(),
                 };
-                doors.connections.spawn_on(serving, runtimes.next());
+                doors.connections.spawn(receive(accepted, runtimes.next().clone()));
             }
             Err(error) => {
                 // Out of descriptors, most likely: they come back when calls end.
@@ -246,19 +259,58 @@ async fn accept(
     }
 }
 
-async fn serve(
+/// A client's connection, and all that serving it takes.
+struct Accepted {
     stream: TcpStream,
     peer: SocketAddr,
     router: Arc<Router>,
     timeouts: Timeouts,
     doors: Doors,
-) {
+}
+
+/// Finds out who is to serve a connection: this loop or that of `calls`.
+async fn receive(accepted: Accepted, calls: Handle) {
+    let first = tokio::select! {
+        first = dispatch::first(&accepted.stream, accepted.timeouts.head) => first,
+        () = accepted.doors.closing.cancelled() => First::Call,
+    };
+    match first {
+        // Boxed: most connections do not stay here.
+        First::Probe => Box::pin(serve(accepted, Some(calls))).await,
+        First::Call => {
+            let Accepted { stream, peer, router, timeouts, doors } = accepted;
+            let Ok(stream) = stream.into_std() else { return };
+            doors.connections.clone().spawn_on(
+                async move {
+                    // Registered where it is served.
+                    if let Ok(stream) = TcpStream::from_std(stream) {
+                        serve(Accepted { stream, peer, router, timeouts, doors }, None).await;
+                    }
+                },
+                &calls,
+            );
+        }
+        First::Nothing => {}
+    }
+}
+
+/// Serves a connection to its end; `calls` is for the calls on it, if not this loop.
+async fn serve(accepted: Accepted, calls: Option<Handle>) {
+    let Accepted { stream, peer, router, timeouts, doors } = accepted;
     let phase = Arc::new(Phase::default());
     let io = TokioIo::new(Connection::new(stream, timeouts, Arc::clone(&phase)));
     let address = peer.ip().to_canonical();
     let service = service_fn(|request| {
         let (router, phase) = (Arc::clone(&router), Arc::clone(&phase));
-        async move { Ok::<_, Infallible>(router.route(request, &phase, Some(address)).await) }
+        let elsewhere = calls.as_ref().filter(|_| !router.is_probe(&request)).cloned();
+        async move {
+            Ok::<_, Infallible>(match elsewhere {
+                None => router.route(request, &phase, Some(address)).await,
+                Some(calls) => {
+                    Box::pin(dispatch::route_on(calls, router, request, phase, Some(address))).await
+                }
+            })
+        }
     });
     let connection = http1::Builder::new()
         .header_read_timeout(None)

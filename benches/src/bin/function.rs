@@ -15,7 +15,8 @@ use rustix::{
 const USAGE: &str =
     "usage: function reply ADDRESS|unix:PATH BYTES    an HTTP server, one answer to every request
        function write BYTES                     to standard output, in writes of 64 KiB
-       function stamps COUNT MILLISECONDS       the clock, in lines with pauses";
+       function stamps COUNT MILLISECONDS       the clock, in lines with pauses
+       function burn MILLISECONDS               of processor time, then `done`";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +42,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         }
         ["write", bytes] => write_pattern(bytes.parse()?),
         ["stamps", count, pause] => stamps(count.parse()?, Duration::from_millis(pause.parse()?)),
+        ["burn", time] => burn(Duration::from_millis(time.parse()?)),
         _ => Err(USAGE.into()),
     }
 }
@@ -68,5 +70,13 @@ fn stamps(count: u64, pause: Duration) -> Result<()> {
         let line = format!("{}{:09}\n", now.tv_sec, now.tv_nsec);
         write(stdout(), line.as_bytes())?;
     }
+    Ok(())
+}
+
+/// Keeps its CPU busy.
+fn burn(time: Duration) -> Result<()> {
+    let used = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime));
+    while used()? < time {}
+    write(stdout(), b"done\n")?;
     Ok(())
 }

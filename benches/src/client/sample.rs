@@ -68,7 +68,7 @@ impl Sample {
         self
     }
 
-    pub(super) fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         self.latencies.sort_unstable();
         self.first_bytes.sort_unstable();
     }

@@ -55,6 +55,10 @@ impl Fixture {
             Task::Stamps => {
                 get(Work::Streaming(function(&["stamps", "200", "2"])?), Expected::Anything)
             }
+            Task::Burn(milliseconds) => {
+                let work = Work::Classic(function(&["burn", &milliseconds.to_string()])?);
+                get(work, Expected::Exact(b"done\n".into()))
+            }
             Task::File(bytes) => {
                 let (root, file) = (folder.join("files"), format!("{bytes}.txt"));
                 let target = format!("/{file}");

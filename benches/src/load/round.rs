@@ -27,6 +27,11 @@ pub(super) struct Setting<'a> {
     pub(super) folder: &'a Path,
 }
 
+/// The share of a measurement that the same load lasts before it.
+const WARM_UP: f64 = 0.2;
+/// What it lasts at least where latencies are what counts: few requests are one percent, and those
+/// that meet a server that has just begun to start its spares would be them.
+const STARTED_UP: Duration = Duration::from_secs(1);
 /// The pause of [`Drive::Think`].
 const THINK: Duration = Duration::from_millis(20);
 
@@ -57,7 +62,7 @@ pub(super) fn measure(
     let mut figures = Figures::new();
     match scenario.drive {
         Drive::Closed(connections) => {
-            closed(connections, Until::Elapsed(seconds.mul_f64(0.2))).run(server.address)?;
+            closed(connections, Until::Elapsed(seconds.mul_f64(WARM_UP))).run(server.address)?;
             let run = closed(connections, Until::Elapsed(seconds));
             let sample = observed(&server, &mut figures, || run.run(server.address))?;
             figures.insert(Metric::Rate, sample.rate());
@@ -70,6 +75,8 @@ pub(super) fn measure(
         Drive::Think => {
             let mut run = closed(1, Until::Elapsed(seconds));
             run.think = Some(THINK);
+            let until = Until::Elapsed(seconds.mul_f64(WARM_UP).max(STARTED_UP));
+            Closed { until, ..run.clone() }.run(server.address)?;
             let sample = observed(&server, &mut figures, || run.run(server.address))?;
             latencies(&sample, &mut figures);
             let first_byte = milliseconds(sample.first_byte(0.5));
@@ -79,6 +86,8 @@ pub(super) fn measure(
             let rate = share * capacity(scenario, fixture, contender, setting)?;
             let (time, request) = (seconds, fixture.request.clone());
             let run = Open { rate, time, connections: 64, request };
+            let time = seconds.mul_f64(WARM_UP).max(STARTED_UP);
+            Open { time, ..run.clone() }.run(server.address)?;
             let sample = observed(&server, &mut figures, || run.run(server.address))?;
             figures.insert(Metric::Rate, sample.rate());
             latencies(&sample, &mut figures);

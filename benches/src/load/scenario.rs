@@ -21,6 +21,8 @@ pub enum Task {
     StreamingCat,
     /// streaming: lines that say when they were written.
     Stamps,
+    /// classic: so many milliseconds of processor time.
+    Burn(u64),
     /// streaming: the Python program.
     StreamingPython,
     /// A file of so many bytes.

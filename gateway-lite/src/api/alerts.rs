@@ -33,7 +33,7 @@ pub(super) async fn post(State(api): State<Api>, body: Bytes) -> Result<Response
     let alerts: Alerts = super::read("alerts", &body)?;
     for alert in alerts.alerts {
         let id = functions::named(&alert.labels.function_name, None)?;
-        match api.control.alert(&id, alert.status == "firing").await {
+        match api.control.alert(&id, alert.status == "firing") {
             Err(Error::NotFound(text)) => tracing::info!("an alert is ignored: {text}"),
             done => done?,
         }

@@ -32,7 +32,8 @@ pub(super) async fn get(State(api): State<Api>, Query(asked): Query<Asked>) -> R
         Ok(query) => query,
         Err(text) => return Ok((StatusCode::UNPROCESSABLE_ENTITY, text).into_response()),
     };
-    let id = functions::named(asked.name.as_deref().unwrap_or_default(), asked.namespace.as_deref())?;
+    let id =
+        functions::named(asked.name.as_deref().unwrap_or_default(), asked.namespace.as_deref())?;
     if api.registry.get(&id).is_none() {
         return Err(functions::unknown(&id));
     }
@@ -79,7 +80,8 @@ mod tests {
 
     fn query(tail: &str, since: &str) -> std::result::Result<logs::Query, String> {
         let text = |text: &str| Some(text.to_owned());
-        Asked { tail: text(tail), since: text(since), follow: text("1"), ..Asked::default() }.query()
+        Asked { tail: text(tail), since: text(since), follow: text("1"), ..Asked::default() }
+            .query()
     }
 
     #[test]

@@ -53,10 +53,7 @@ pub(super) async fn update(
 }
 
 /// An empty one only: nothing is lost by mistake.
-pub(super) async fn remove(
-    State(api): State<Api>,
-    Path(name): Path<String>,
-) -> Result<Response> {
+pub(super) async fn remove(State(api): State<Api>, Path(name): Path<String>) -> Result<Response> {
     api.namespaces.check(&name)?;
     let functions = api.registry.list(Some(&name));
     if let Some(first) = functions.first() {

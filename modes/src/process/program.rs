@@ -71,6 +71,30 @@ impl Program {
             Unresolved { name: self.name.to_string_lossy().into_owned(), searched }
         })
     }
+
+    /// What will keep calls from starting it, as things are now, in words for the log: a call that
+    /// is made all the same gets the kernel's reason.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<String> {
+        match self.path() {
+            Ok(path) => obstacle(&path).map(str::to_owned),
+            Err(missing) => {
+                let place = missing.searched.as_deref().map(|path| format!(" ({path})"));
+                Some(format!("{missing}{}", place.unwrap_or_default()))
+            }
+        }
+    }
+}
+
+/// Why a file that is there cannot be executed, if that can be told beforehand.
+fn obstacle(path: &Path) -> Option<&'static str> {
+    if path.is_dir() {
+        Some("it is a directory")
+    } else if is_executable_file(path) {
+        None
+    } else {
+        Some("it is not executable (chmod +x)")
+    }
 }
 
 fn has_slash(name: &OsStr) -> bool {
@@ -120,6 +144,19 @@ mod tests {
         assert!(!error.to_string().contains("/nowhere"), "{error}");
         assert!(program("/no/such/program").path().is_err());
         assert!(program("").path().is_err());
+    }
+
+    #[test]
+    fn obstacles_are_known_before_a_call() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("locked");
+        std::fs::write(&path, "#!/bin/sh\n").unwrap();
+        let told = |path: &Path| program(path.to_str().unwrap()).obstacle().unwrap_or_default();
+        assert!(told(&path).contains("not executable"), "{}", told(&path));
+        assert!(told(dir.path()).contains("directory"), "{}", told(dir.path()));
+        assert!(told(Path::new("/no/such/program")).contains("no such executable file"));
+        assert!(told(Path::new("no-such-program")).contains("(/nowhere:/usr/bin:/bin)"));
+        assert_eq!(program("sh").obstacle(), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{net::unix::pipe, sync::Notify};
 
-use super::{Config, Counters, count};
+use super::{Config, Counters, count, starting::Starting};
 use crate::{
     logs::{Log, Stream},
     process::Process,
@@ -28,6 +28,8 @@ pub(super) struct Spare {
     pub(super) expires: Option<Instant>,
     /// It wrote something already, so its output says no more about its end.
     pub(super) spoke: bool,
+    /// Until it has started up.
+    pub(super) starting: Option<Starting>,
 }
 
 impl Spare {
@@ -41,6 +43,16 @@ impl Spare {
             self.spoke = true;
         }
         self.process.poll_exited(cx).map(drop)
+    }
+
+    /// Whether it still starts up.
+    fn is_starting(&mut self, now: Instant) -> bool {
+        if let Some(starting) = &mut self.starting
+            && starting.is_over(&self.process, now)
+        {
+            self.starting = None;
+        }
+        self.starting.is_some()
     }
 
     /// No call will get what it wrote so far, so the log does.
@@ -109,9 +121,6 @@ impl Idle {
             waiting.push_back(spare);
             count(&self.counters.started);
             self.show(waiting.len());
-            if waiting.len() >= self.config.count {
-                self.settle();
-            }
         }
     }
 
@@ -124,10 +133,32 @@ impl Idle {
         drop(waiting);
     }
 
-    /// How many are missing; `None` once stopped.
-    pub(super) fn missing(&self) -> Option<usize> {
+    /// How many there are, and how many of them still start up; `None` once stopped.
+    pub(super) fn look(&self) -> Option<Stock> {
+        let now = Instant::now();
+        let mut waiting = self.lock();
+        let waiting = waiting.as_mut()?;
+        let starting = waiting.iter_mut().filter_map(|spare| spare.is_starting(now).then_some(()));
+        let stock = Stock { starting: starting.count(), waiting: waiting.len() };
+        // Those that calls have taken meanwhile count as well.
+        let started = self.counters.started.load(Ordering::Relaxed);
+        if started >= (self.config.count + stock.starting) as u64 {
+            self.settle();
+        }
+        Some(stock)
+    }
+
+    /// When to look again at those that start up.
+    pub(super) fn next_look(&self) -> Option<Instant> {
         let waiting = self.lock();
-        waiting.as_ref().map(|waiting| self.config.count.saturating_sub(waiting.len()))
+        let starting = waiting.as_ref()?.iter().filter_map(|spare| spare.starting.as_ref());
+        starting.map(Starting::next_look).min()
+    }
+
+    /// How many may start up at once. Each takes a CPU that a call may need the next moment, so it
+    /// is one after the other unless spares run short.
+    pub(super) fn at_once(&self, stock: Stock) -> usize {
+        if stock.waiting - stock.starting < self.config.count.div_ceil(2) { self.cpus } else { 1 }
     }
 
     /// When the next of them has waited too long.
@@ -135,12 +166,16 @@ impl Idle {
         self.lock().as_ref()?.iter().filter_map(|spare| spare.expires).min()
     }
 
-    /// Whether a spare may be started without taking a CPU from a call.
-    pub(super) fn has_cpu(&self) -> bool {
+    /// Whether there is no call that a spare could take a CPU from.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) == 0
+    }
+
+    fn has_cpu(&self) -> bool {
         self.busy.load(Ordering::Relaxed) < self.cpus
     }
 
-    /// The first spares were started, or cannot be.
+    /// The first spares have started up, or cannot.
     pub(super) fn settle(&self) {
         self.settled.store(true, Ordering::Release);
     }
@@ -167,6 +202,14 @@ impl Idle {
     fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Spare>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What there is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stock {
+    pub(super) waiting: usize,
+    /// Of those that wait.
+    pub(super) starting: usize,
 }
 
 /// A call in flight, until this is dropped.

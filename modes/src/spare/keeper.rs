@@ -11,14 +11,15 @@ use tokio::time::sleep_until;
 use super::{
     count,
     idle::{Idle, Spare},
+    starting::Starting,
 };
 use crate::{
     logs::Stream,
     process::{Launcher, Stderr},
 };
 
-/// Between starts while calls have all the CPUs: the pool must not stay empty because calls are
-/// long. The calls use what is started, so no work is lost.
+/// How long the start of a spare waits for the end of the calls in flight: a process that starts
+/// would take the CPUs from them, but the pool must not stay empty because calls are long.
 const YIELDING: Duration = Duration::from_millis(20);
 /// Between starts after spares that ended early: from the first to the last.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -32,7 +33,8 @@ pub(super) struct Keeper {
     stderr: Stderr,
     /// How many were started.
     number: u32,
-    last_start: Option<Instant>,
+    /// Since when spares are missing, or when the last one was started if that was later.
+    missing_since: Option<Instant>,
     not_before: Instant,
     pause: Duration,
     /// Calls that had got a spare when the last one ended early.
@@ -46,7 +48,7 @@ impl Keeper {
             launcher,
             stderr,
             number: 0,
-            last_start: None,
+            missing_since: None,
             not_before: Instant::now(),
             pause: BACK_OFF.0,
             hits: 0,
@@ -56,7 +58,7 @@ impl Keeper {
     /// Starts spares until nobody wants them any more.
     pub(super) async fn run(mut self) {
         let idle = Arc::clone(&self.idle);
-        while let Some(missing) = idle.missing() {
+        while let Some(stock) = idle.look() {
             let now = Instant::now();
             if let Some(old) = idle.remove(|spare| spare.expires.is_some_and(|at| at <= now)) {
                 count(&idle.counters().expired);
@@ -64,14 +66,18 @@ impl Keeper {
                 // Dropped, its group is ended in the background, with its input still open.
                 continue;
             }
-            let due = (missing > 0).then(|| self.due());
+            let missing = stock.waiting < idle.config.count;
+            self.missing_since = self.missing_since.filter(|_| missing).or(missing.then_some(now));
+            // Who may start next when another is done is told by the next look at that one.
+            let may_start = missing && stock.starting < idle.at_once(stock);
+            let due = self.due().filter(|_| may_start);
             if due.is_some_and(|at| at <= now) {
                 self.start();
                 // Whoever waits for this thread goes first.
                 tokio::task::yield_now().await;
                 continue;
             }
-            let next = [due, idle.next_expiry()].into_iter().flatten().min();
+            let next = [due, idle.next_look(), idle.next_expiry()].into_iter().flatten().min();
             tokio::select! {
                 () = idle.changed.notified() => {}
                 () = sleep_until(next.unwrap_or(now).into()), if next.is_some() => {}
@@ -80,23 +86,29 @@ impl Keeper {
         }
     }
 
-    /// When a spare may be started.
-    fn due(&self) -> Instant {
-        let yielding = self.last_start.filter(|_| !self.idle.has_cpu()).map(|at| at + YIELDING);
-        yielding.map_or(self.not_before, |at| at.max(self.not_before))
+    /// When a spare may be started, if one is missing.
+    fn due(&self) -> Option<Instant> {
+        let yielding = if self.idle.is_quiet() { Duration::ZERO } else { YIELDING };
+        self.missing_since.map(|since| (since + yielding).max(self.not_before))
     }
 
     fn start(&mut self) {
         let now = Instant::now();
-        self.last_start = Some(now);
+        self.missing_since = Some(now);
         match self.launcher.spare(self.stderr) {
             Ok((process, pipes)) => {
                 if let Some(stderr) = pipes.stderr {
                     self.idle.log.follow(Stream::Stderr, stderr);
                 }
                 let expires = self.lifetime().map(|lifetime| now + lifetime);
-                let stdout = pipes.stdout;
-                self.idle.add(Spare { process, stdout, since: now, expires, spoke: false });
+                self.idle.add(Spare {
+                    process,
+                    stdout: pipes.stdout,
+                    since: now,
+                    expires,
+                    spoke: false,
+                    starting: Some(Starting::new(now)),
+                });
             }
             Err(error) => {
                 self.back_off(None);

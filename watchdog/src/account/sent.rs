@@ -49,6 +49,8 @@ impl HttpBody for Sent {
     ) -> Poll<Option<Result<Frame<Counted>, Error>>> {
         let this = &mut *self;
         if let Some(error) = this.failed.take() {
+            // What could be written of what came before has been by now.
+            this.entry = None;
             return Poll::Ready(Some(Err(error)));
         }
         let frame = ready!(this.body.poll_data(cx));
@@ -68,7 +70,7 @@ impl HttpBody for Sent {
                 Poll::Ready(Some(Ok(frame.map_data(|data| Counted { data, phase }))))
             }
             Some(Err(error)) => {
-                if let Some(mut entry) = this.entry.take() {
+                if let Some(entry) = &mut this.entry {
                     entry.phase.fail();
                     entry.blame(&error);
                 }
@@ -98,6 +100,9 @@ impl HttpBody for Sent {
 impl Drop for Sent {
     fn drop(&mut self) {
         let Some(entry) = self.entry.take() else { return };
+        if self.failed.is_some() {
+            return;
+        }
         if self.body.is_end_stream() || self.expected == Some(entry.bytes) {
             entry.complete();
         }

@@ -2,18 +2,17 @@
 
 use std::time::SystemTime;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Denied, pattern};
 
 /// Clock difference with the issuer that is let pass, in seconds; the value the OpenFaaS watchdog uses.
 pub(super) const LEEWAY_SECONDS: u16 = 1;
 
-/// The claims that are left to check after the registered ones (`iss`, `aud`, `exp`, `nbf`). Its `Debug` form is the
-/// summary in the debug log.
-#[derive(Debug, Deserialize)]
+/// The claims that are left to check after the registered ones (`iss`, `aud`, `exp`, `nbf`).
+#[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Claims {
-    #[expect(dead_code, reason = "for the debug log")]
+    /// Whose token it is, for the debug log.
     sub: Option<String>,
     /// When the token was issued, in seconds since 1970, perhaps with a fraction (RFC 7519 section 2, `NumericDate`).
     iat: Option<f64>,
@@ -22,7 +21,7 @@ pub(super) struct Claims {
     function: FunctionClaim,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 struct FunctionClaim {
     /// Patterns for `namespace:name`, one of which must match.
     permissions: Option<Vec<String>>,
@@ -31,6 +30,12 @@ struct FunctionClaim {
 }
 
 impl Claims {
+    /// For the debug log: the claims as the token has them.
+    pub(super) fn summary(&self) -> String {
+        // Strings, lists of them and a number have a JSON form.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     /// Refuses a token from the future: its issuer's clock, and so its `exp`, cannot be trusted.
     pub(super) fn check_issued_at(&self) -> Result<(), Denied> {
         let now = SystemTime::now()

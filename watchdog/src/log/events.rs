@@ -9,7 +9,10 @@ use tracing::{
     span,
 };
 
-use super::{Log, clock};
+use super::{
+    Log, clock,
+    printable::{push_json, push_printable},
+};
 use crate::settings::LogFormat;
 
 pub(super) struct Events(pub(super) Arc<Log>);
@@ -67,9 +70,17 @@ impl Fields {
         let mut line = Vec::with_capacity(128);
         clock::text(&mut line);
         line.push(b' ');
-        line.extend_from_slice(self.message.as_bytes());
+        // The tab is ours: of-watchdog's first lines have one.
+        for (number, part) in self.message.split('\t').enumerate() {
+            if number > 0 {
+                line.push(b'\t');
+            }
+            push_printable(&mut line, part);
+        }
         for (name, value) in self.others {
-            line.extend_from_slice(format!(" {name}={value}").as_bytes());
+            for part in [" ", name, "=", &value] {
+                push_printable(&mut line, part);
+            }
         }
         line.push(b'\n');
         line
@@ -83,6 +94,31 @@ impl Fields {
         for (name, value) in self.others {
             object.insert(name.into(), value.into());
         }
-        (Value::Object(object).to_string() + "\n").into_bytes()
+        let mut line = Vec::with_capacity(128);
+        push_json(&mut line, &Value::Object(object));
+        line.push(b'\n');
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_others_cannot_end_a_line_or_steer_a_terminal() {
+        let fields = || Fields {
+            message: "mode:\tfprocess \u{1b}[2J\nforged".into(),
+            others: vec![("key", "\u{9b}31m\r\u{2028}".into())],
+        };
+        let text = String::from_utf8(fields().text()).unwrap();
+        let expected = " mode:\tfprocess \\u{1b}[2J\\nforged key=\\u{9b}31m\\r\\u{2028}\n";
+        assert!(text.ends_with(expected), "{text:?}");
+        let json = String::from_utf8(fields().json(&Level::INFO)).unwrap();
+        let commands = |c: char| c.is_control() || c == '\u{2028}';
+        assert!(!json.trim_end_matches('\n').contains(commands), "{json:?}");
+        let value: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value["message"], fields().message);
+        assert_eq!(value["key"], "\u{9b}31m\r\u{2028}");
     }
 }

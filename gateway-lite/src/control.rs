@@ -1,0 +1,336 @@
+//! Makes what is wanted true: the only writer of the registry, above any [`Provider`].
+//!
+//! A change (deploy, update, scale, remove) has its function's *turn*, so there is one at a time;
+//! beside it one loop ([`watch`](self)) compares what the provider lists with what is wanted. Both
+//! ask the same pure `plan` what to do next, again after every step. What calls see
+//! follows from what is known of the instances (`cell`): those of the serving version that a probe
+//! found ready.
+//!
+//! `plan` ▶ `scaling` ▶ `probe` ▶ `cell` ▶ `act` (steps) ▶ `roll` (versions) ▶ `change` (turns,
+//! answers in time) ▶ `watch` (the loop), `recover`.
+
+mod act;
+mod cell;
+mod change;
+mod plan;
+mod probe;
+mod recover;
+mod roll;
+mod scaling;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use time::OffsetDateTime;
+use tokio::{
+    sync::{Notify, mpsc::UnboundedReceiver},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use self::{
+    cell::{Cell, Life},
+    change::{Change, Turn},
+};
+use crate::{
+    error::{Error, Result},
+    function::{FunctionId, FunctionSpec, Policy, Usage},
+    provider::{Instance, Provider, State},
+    registry::{Function, Registry, Revision},
+    secrets::Secrets,
+};
+
+/// How patient the control plane is.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// The longest that who asks for a change waits for its end; it goes on in the background.
+    /// Also the longest it waits for its turn. Less than the 60 s that faas-cli waits.
+    pub answer_within: Duration,
+    /// The longest that a new version may take until it is ready.
+    pub ready_within: Duration,
+    /// The longest that calls under way are waited for, where the function sets no limit.
+    pub longest_call: Duration,
+    /// How long an instance that is asked to end may take, until it is killed.
+    pub grace: Duration,
+    /// How often the provider is asked though it said nothing.
+    pub look_every: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            answer_within: Duration::from_secs(50),
+            ready_within: Duration::from_secs(60),
+            longest_call: Duration::from_secs(60),
+            grace: Duration::from_secs(10),
+            look_every: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How far a change has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is done.
+    Done,
+    /// It takes long and goes on; what becomes of it will be seen at the function.
+    InBackground,
+}
+
+/// Every function, and who makes it so.
+#[derive(Debug)]
+pub struct Control {
+    provider: Arc<dyn Provider>,
+    registry: Arc<Registry>,
+    secrets: Arc<Secrets>,
+    settings: Settings,
+    cells: Mutex<HashMap<FunctionId, Arc<Cell>>>,
+    /// Functions that are gone, and when: an older list does not bring them back.
+    gone: Mutex<HashMap<FunctionId, u64>>,
+    /// Counts our own changes, so that an older list does not undo them.
+    clock: AtomicU64,
+    /// Wakes the loop.
+    nudge: Notify,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Control {
+    /// Recovers every function that the provider has instances of, and keeps them as they should
+    /// be until [`stop`](Self::stop).
+    ///
+    /// # Errors
+    /// The provider's, when it cannot say what there is.
+    pub async fn start(
+        provider: Arc<dyn Provider>,
+        registry: Arc<Registry>,
+        asked: UnboundedReceiver<FunctionId>,
+        secrets: Arc<Secrets>,
+        settings: Settings,
+    ) -> Result<Arc<Self>> {
+        let control = Arc::new(Self {
+            provider,
+            registry,
+            secrets,
+            settings,
+            cells: Mutex::default(),
+            gone: Mutex::default(),
+            clock: AtomicU64::new(1),
+            nudge: Notify::new(),
+            tasks: Mutex::default(),
+        });
+        let changes = control.provider.changes();
+        let snapshot = control.clock.load(Ordering::Acquire);
+        let all = control.provider.list().await?;
+        control.compare(all, snapshot);
+        let watching = tokio::spawn(Arc::clone(&control).watch(changes));
+        let serving = tokio::spawn(Arc::clone(&control).wake_and_rest(asked));
+        control.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend([watching, serving]);
+        Ok(control)
+    }
+
+    /// Ends the loop. What runs goes on running; a change under way is found again by the next
+    /// gateway.
+    pub fn stop(&self) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.drain(..).for_each(|task| task.abort());
+    }
+
+    /// Makes a function that is not there yet. Done when its replicas are started: calls wait until
+    /// they are ready.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] when it is there, [`Error::Invalid`] for what cannot be, and the
+    /// provider's; nothing is left behind.
+    pub async fn deploy(self: &Arc<Self>, spec: FunctionSpec) -> Result<Accepted> {
+        let revision = self.revision_of(spec, 1)?;
+        let id = revision.spec.id()?;
+        let until = Instant::now() + self.settings.answer_within;
+        let mut revision = Some(revision);
+        loop {
+            if self.registry.get(&id).is_some() {
+                let text = format!("function {id} is there already: update it, or remove it first");
+                return Err(Error::Conflict(text));
+            }
+            let other = match self.found(&id, &mut revision)? {
+                Begun::New(cell, turn) => return self.carry_out(cell, turn, Change::Deploy).await,
+                Begun::Other(cell) => cell,
+            };
+            // Somebody deploys it, or what is left of it is being removed.
+            drop(self.turn(&other, until).await?);
+            let is_left = self.cells().get(&id).is_some_and(|cell| Arc::ptr_eq(cell, &other));
+            if is_left && self.registry.get(&id).is_none() {
+                return Err(busy(&id));
+            }
+        }
+    }
+
+    /// A place for a function that is not there yet, or who has it.
+    fn found(&self, id: &FunctionId, revision: &mut Option<Revision>) -> Result<Begun> {
+        let mut cells = self.cells();
+        if let Some(cell) = cells.get(id) {
+            return Ok(Begun::Other(Arc::clone(cell)));
+        }
+        let revision = revision.take().ok_or_else(|| busy(id))?;
+        let cell = Cell::new(Function::new(id.clone(), revision), Life::Unborn);
+        // Nobody else knows it yet.
+        let turn = Arc::clone(&cell.turn).try_lock_owned().map_err(|_| busy(id))?;
+        cells.insert(id.clone(), Arc::clone(&cell));
+        Ok(Begun::New(cell, turn))
+    }
+
+    /// Puts another version in the place of the one that serves, without a gap. The same
+    /// specification again is another version too: its image may be.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such function, [`Error::Conflict`] when another change
+    /// of it takes too long, [`Error::Invalid`], and why the new version does not get ready: the
+    /// old one serves on.
+    pub async fn update(self: &Arc<Self>, spec: FunctionSpec) -> Result<Accepted> {
+        let revision = self.revision_of(spec, 0)?;
+        let (cell, turn) = self.take(&revision.spec.id()?).await?;
+        let highest = cell.known().replicas.values().map(|one| one.instance.revision).max();
+        let number = highest.unwrap_or(0).max(cell.serving()) + 1;
+        let goal = Revision { number, deployed: OffsetDateTime::now_utc(), ..revision };
+        self.carry_out(cell, turn, Change::Update(Arc::new(goal))).await
+    }
+
+    /// Ends a function: its calls first, as long as they may take.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such function; the provider's, and then the loop goes
+    /// on with it.
+    pub async fn remove(self: &Arc<Self>, id: &FunctionId) -> Result<Accepted> {
+        let cell = self.cell(id)?;
+        // A change under way gives up.
+        cell.doom.send_replace(true);
+        let until = Instant::now() + self.settings.answer_within;
+        let Ok(turn) = self.turn(&cell, until).await else {
+            // The loop removes it when its turn has come.
+            cell.known().life = Life::Doomed;
+            return Ok(Accepted::InBackground);
+        };
+        self.cell(id)?;
+        self.carry_out(cell, turn, Change::Remove).await
+    }
+
+    /// Sets how many replicas are wanted; 0 leaves one parked, as the record of the function. Fewer
+    /// than its policy's least are fine, more than its most are refused: a limit that gives way
+    /// silently is none.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] above the policy's most, [`Error::NotFound`], [`Error::Conflict`] when
+    /// another change takes too long; the provider's, and then the loop goes on trying.
+    pub async fn scale(self: &Arc<Self>, id: &FunctionId, replicas: u32) -> Result<Accepted> {
+        let (cell, turn) = self.take(id).await?;
+        let max = cell.function.revision.load().policy.max;
+        if replicas > max {
+            let label = crate::function::policy::SCALE_MAX;
+            let text = format!(
+                "function {id} may have {max} replicas at most, not {replicas}: deploy it with a \
+                 higher label {label}"
+            );
+            return Err(Error::Invalid(text));
+        }
+        self.carry_out(cell, turn, Change::Scale(replicas)).await
+    }
+
+    /// Takes an alert on a function's load, or its end, as more or fewer replicas wanted.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such function.
+    pub fn alert(self: &Arc<Self>, id: &FunctionId, firing: bool) -> Result<()> {
+        let cell = self.cell(id)?;
+        let revision = cell.function.revision.load_full();
+        // It never fails: what is wanted is always some number.
+        let _ =
+            cell.function.desired.fetch_update(Ordering::AcqRel, Ordering::Acquire, |desired| {
+                Some(scaling::after_alert(&revision.policy, desired, firing))
+            });
+        self.tend_soon(&cell);
+        Ok(())
+    }
+
+    /// What the replicas of a function use now; nothing for an unknown one.
+    pub async fn usage(&self, id: &FunctionId) -> Usage {
+        let running = self.instances(id).into_iter();
+        let running = running.filter(|one| matches!(one.state, State::Running { .. }));
+        let ask = |one: Instance| async move { self.provider.usage(&one.id).await };
+        let mut total = Usage::default();
+        // One that cannot be asked, or is gone meanwhile, uses nothing that we know of.
+        for usage in join_all(running.map(ask)).await.into_iter().flatten() {
+            total += usage;
+        }
+        total
+    }
+
+    /// Every instance of a function, of all its versions.
+    #[must_use]
+    pub fn instances(&self, id: &FunctionId) -> Vec<Instance> {
+        let Some(cell) = self.cells().get(id).cloned() else { return Vec::new() };
+        let known = cell.known();
+        known.replicas.values().map(|replica| replica.instance.clone()).collect()
+    }
+
+    fn cells(&self) -> MutexGuard<'_, HashMap<FunctionId, Arc<Cell>>> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// That of a function that the registry has.
+    fn cell(&self, id: &FunctionId) -> Result<Arc<Cell>> {
+        let registered = self.registry.get(id);
+        let cell = self.cells().get(id).filter(|_| registered.is_some()).cloned();
+        cell.ok_or_else(|| Error::NotFound(format!("there is no function {id}")))
+    }
+
+    /// Counts a change of ours.
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Nothing of it is left.
+    fn forget(&self, cell: &Cell) {
+        self.gone().insert(cell.id().clone(), self.tick());
+        self.registry.remove(cell.id());
+        self.cells().remove(cell.id());
+    }
+
+    fn gone(&self) -> MutexGuard<'_, HashMap<FunctionId, u64>> {
+        self.gone.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks all that can be checked without the provider.
+    fn revision_of(&self, spec: FunctionSpec, number: u64) -> Result<Revision> {
+        spec.check()?;
+        let policy = Policy::of(&spec)?;
+        let secrets = spec.secrets.iter().flatten().cloned().chain(policy.key.clone());
+        self.secrets.files(spec.namespace(), &secrets.collect::<Vec<_>>())?;
+        Ok(Revision { number, spec: Arc::new(spec), policy, deployed: OffsetDateTime::now_utc() })
+    }
+}
+
+/// What [`Control::deploy`] finds.
+enum Begun {
+    /// Nothing: its own.
+    New(Arc<Cell>, Turn),
+    /// Somebody else's.
+    Other(Arc<Cell>),
+}
+
+fn busy(id: &FunctionId) -> Error {
+    Error::Conflict(format!("function {id} is being changed by somebody else: try again later"))
+}
+
+/// The policy of what was deployed, maybe by a gateway with other rules: then the usual one.
+fn policy_of(spec: &FunctionSpec) -> Policy {
+    Policy::of(spec).unwrap_or_default()
+}
