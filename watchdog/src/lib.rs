@@ -18,16 +18,17 @@ pub mod env;
 pub mod health;
 mod init;
 pub mod limit;
+mod listen;
 mod lock;
 pub mod log;
 pub mod metrics;
 pub mod phase;
 pub mod respond;
 pub mod router;
-mod runtimes;
+pub mod runtimes;
 pub mod server;
 pub mod settings;
-mod signal;
+pub mod signal;
 
 use std::{process::ExitCode, sync::Arc};
 

@@ -165,7 +165,8 @@ fn allowed(headers: &HeaderMap, exec_timeout: Option<Duration>) -> Option<Durati
 
 /// The authority of an absolute target stands in for `Host`, whatever that said (RFC 9112 section
 /// 3.2.2). CONNECT has nothing but an authority, and is refused.
-fn with_target_host<B>(mut request: Request<B>) -> Request<B> {
+#[must_use]
+pub fn with_target_host<B>(mut request: Request<B>) -> Request<B> {
     if request.uri().scheme().is_some()
         && let Some(authority) = request.uri().authority()
         // What comes before an @ is not part of the host (RFC 9110 section 7.2).
@@ -187,7 +188,8 @@ fn is_host(value: &HeaderValue) -> bool {
 }
 
 /// What is not a request for the function at all.
-fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
+#[must_use]
+pub fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
     let headers = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
     // RFC 9112 section 3.2.

@@ -16,14 +16,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The loops of calls. Dropped, it ends them.
 #[derive(Debug)]
-pub(crate) struct Runtimes {
+pub struct Runtimes {
     handles: Vec<Handle>,
     next: usize,
     _stop: DropGuard,
 }
 
 /// A loop for the calling thread.
-pub(crate) fn current() -> io::Result<Runtime> {
+///
+/// # Errors
+/// The kernel's.
+pub fn current() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
@@ -32,7 +35,7 @@ impl Runtimes {
     ///
     /// # Errors
     /// A thread or its loop could not be started.
-    pub(crate) fn start() -> io::Result<Self> {
+    pub fn start() -> io::Result<Self> {
         let stop = CancellationToken::new();
         let count = thread::available_parallelism().map_or(1, usize::from);
         let handles: io::Result<_> = (0..count).map(|_| start(stop.clone())).collect();
@@ -40,7 +43,7 @@ impl Runtimes {
     }
 
     /// Where the next connection goes.
-    pub(crate) fn next(&mut self) -> &Handle {
+    pub fn in_turn(&mut self) -> &Handle {
         self.next = (self.next + 1) % self.handles.len();
         &self.handles[self.next]
     }
@@ -74,7 +77,7 @@ mod tests {
             let count = runtimes.handles.len();
             let mut ran = Vec::new();
             for _ in 0..2 * count {
-                let task = runtimes.next().spawn(async { thread::current().id() });
+                let task = runtimes.in_turn().spawn(async { thread::current().id() });
                 ran.push(task.await.unwrap());
             }
             assert_eq!(ran[..count], ran[count..]);

@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Waits for them; made before anything is announced, so that none is missed.
 #[derive(Debug)]
-pub(crate) struct Stop {
+pub struct Stop {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -14,7 +14,11 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    pub(crate) fn listen() -> io::Result<Self> {
+    /// Hears them from now on.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn listen() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -25,7 +29,7 @@ impl Stop {
     }
 
     /// The first request to stop: its name.
-    pub(crate) async fn asked(&mut self) -> &'static str {
+    pub async fn asked(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
@@ -36,7 +40,7 @@ impl Stop {
 
     /// A further SIGINT: somebody at a terminal does not want to wait. A further SIGTERM says
     /// nothing new; orchestrators repeat it.
-    pub(crate) async fn insisted(&mut self) {
+    pub async fn insisted(&mut self) {
         self.interrupt.recv().await;
     }
 }

@@ -1,0 +1,217 @@
+//! Puts the parts together, and takes them apart again.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{net::TcpListener, runtime::Handle, task::JoinSet};
+use watchdog::{
+    account::Ledger,
+    connection::Timeouts,
+    log::{self, Log},
+    metrics::Metrics,
+};
+
+use crate::{
+    api::{self, Api},
+    auth::Credentials,
+    control::{self, Control},
+    env::Environment,
+    invoke::{Invoker, Origin},
+    metrics,
+    namespaces::Namespaces,
+    private_file,
+    provider::{
+        Provider,
+        process::{self, Processes},
+    },
+    registry::Registry,
+    secrets::Secrets,
+    server::{self, Doors, Front},
+    settings::{ProviderKind, Settings},
+};
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The machine.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The provider, or what it knows.
+    #[error("{0}")]
+    Provider(#[from] crate::error::Error),
+}
+
+/// A gateway that serves.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Where it listens.
+    pub address: SocketAddr,
+    front: Arc<Front>,
+    control: Arc<Control>,
+    provider: Arc<dyn Provider>,
+    doors: Doors,
+    drain: Duration,
+    listeners: JoinSet<io::Result<()>>,
+}
+
+/// How log lines look.
+#[must_use]
+pub fn log_config(settings: &Settings) -> log::Config {
+    let (format, access) = (settings.log_format, settings.access_log);
+    log::Config { format, prefix: true, access, call_id: true }
+}
+
+impl Gateway {
+    /// Finds every function again and serves.
+    ///
+    /// # Errors
+    /// What is in the way, and what to do about it.
+    pub async fn start(
+        settings: &Settings,
+        environment: &Environment,
+        log: Arc<Log>,
+    ) -> Result<Self, Error> {
+        let data = &settings.data;
+        private_file::directory(data)?;
+        let credentials = credentials(settings)?;
+        let secrets = Arc::new(Secrets::open(data)?);
+        let namespaces = Arc::new(Namespaces::open(data)?);
+        let listener = server::bind(SocketAddr::new(settings.address, settings.port))?;
+        let address = listener.local_addr()?;
+        let metrics_listener =
+            settings.metrics_port.map(|port| server::bind(SocketAddr::new(settings.address, port)));
+        let metrics_listener = metrics_listener.transpose()?;
+
+        let provider = provider(settings, environment).await?;
+        provider.gateway_at(address.port());
+        let (registry, asked) = Registry::new();
+        let registry = Arc::new(registry);
+        let control = Control::start(
+            Arc::clone(&provider),
+            Arc::clone(&registry),
+            asked,
+            Arc::clone(&secrets),
+            control::Settings { longest_call: settings.upstream_timeout, ..Default::default() },
+        )
+        .await?;
+
+        let doors = Doors::default();
+        let ledger = Arc::new(Ledger::new(Metrics::default(), log, doors.cut.clone()));
+        let invoker = Invoker {
+            settings: settings.into(),
+            registry: Arc::clone(&registry),
+            secrets: Arc::clone(&secrets),
+            ledger,
+        };
+        let api = api::router(Api {
+            credentials: credentials.map(Arc::new),
+            control: Arc::clone(&control),
+            registry: Arc::clone(&registry),
+            provider: Arc::clone(&provider),
+            secrets,
+            namespaces,
+        });
+        let front = Arc::new(Front { invoker, api, first: Handle::current() });
+
+        let timeouts = Timeouts {
+            head: settings.read_timeout,
+            idle: settings.idle_timeout,
+            write: settings.write_timeout,
+        };
+        let mut listeners = JoinSet::new();
+        let mut listen = |listener, origin| {
+            let (front, doors) = (Arc::clone(&front), doors.clone());
+            listeners.spawn(server::accept(listener, origin, front, timeouts, doors));
+        };
+        for inner in provider.inner_addresses() {
+            // All addresses are these, too.
+            if !settings.address.is_unspecified() {
+                let inner = server::bind(SocketAddr::new(inner, address.port()))?;
+                listen(inner, Origin::Inside);
+            }
+        }
+        listen(listener, Origin::Outside);
+        if let Some(listener) = metrics_listener {
+            tracing::info!("Metrics listening on {}", listener.local_addr()?);
+            listeners.spawn(serve_metrics(listener, registry, Arc::clone(&front), doors.clone()));
+        }
+        tracing::info!("Listening on {address}");
+        let drain = settings.drain_timeout;
+        Ok(Self { address, front, control, provider, doors, drain, listeners })
+    }
+
+    /// Ends when calls under way have, or their time is over.
+    pub async fn stop(mut self) {
+        tracing::info!("no new calls; those under way have {:?} to end", self.drain);
+        self.control.stop();
+        self.doors.close(self.drain, &self.front).await;
+        self.listeners.shutdown().await;
+        self.provider.close().await;
+    }
+}
+
+/// The back end that was asked for.
+async fn provider(
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<Arc<dyn Provider>, crate::error::Error> {
+    match settings.provider {
+        ProviderKind::Process => Ok(Processes::open(process::Settings {
+            data: settings.data.clone(),
+            program: process::Settings::OWN.into(),
+            environment: environment.pairs(),
+            control_groups: true,
+        })
+        .await?),
+        ProviderKind::Docker => {
+            Err(crate::error::Error::Failed("docker is not built in".to_owned()))
+        }
+    }
+}
+
+/// Who may change functions; `None` for everybody.
+fn credentials(settings: &Settings) -> io::Result<Option<Credentials>> {
+    if !settings.basic_auth {
+        tracing::warn!("basic_auth=false: everybody on {} may change functions", settings.address);
+        return Ok(None);
+    }
+    if let Some(dir) = &settings.credentials {
+        return Credentials::read(dir).map(Some);
+    }
+    let (credentials, made) = Credentials::read_or_make(&settings.data)?;
+    if let Some(path) = made {
+        tracing::info!("the password of admin is in {}", path.display());
+    }
+    Ok(Some(credentials))
+}
+
+/// `/metrics` and `/healthz`, and nothing else.
+async fn serve_metrics(
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    front: Arc<Front>,
+    doors: Doors,
+) -> io::Result<()> {
+    let scrape = move || {
+        let (registry, front) = (Arc::clone(&registry), Arc::clone(&front));
+        async move {
+            let text = metrics::render(&registry) + &front.invoker.ledger.metrics.render();
+            ([("content-type", watchdog::metrics::CONTENT_TYPE)], text)
+        }
+    };
+    let routes = axum::Router::new()
+        .route("/metrics", axum::routing::get(scrape))
+        .route("/healthz", axum::routing::get(|| async { "OK" }));
+    let closed = async move { doors.cut.cancelled().await };
+    axum::serve(listener, routes).with_graceful_shutdown(closed).await
+}
+
+impl From<&Settings> for crate::invoke::Settings {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            timeout: settings.upstream_timeout,
+            wait: settings.wait_timeout,
+            most_waiting: settings.most_waiting,
+            read_timeout: settings.read_timeout,
+        }
+    }
+}
