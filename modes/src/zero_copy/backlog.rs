@@ -46,7 +46,8 @@ mod tests {
     #[test]
     fn little_lies_unsent_in_a_bounded_socket() {
         let (bounded, before) = (held(true), held(false));
-        let most = 2 * LONGEST as usize;
+        // What is on its way counts here, too.
+        let most = 4 * LONGEST as usize;
         assert!(bounded <= most && most < before, "{bounded} bytes instead of {before}");
     }
 }
