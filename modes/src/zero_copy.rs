@@ -30,7 +30,7 @@ mod unsent;
 pub use self::{
     backlog::bound_backlog,
     data::Data,
-    range::Range,
+    range::{Range, is_of_file},
     region::is_reserved,
     send::{Failure, poll_send},
     trial::timed_write,

@@ -292,8 +292,10 @@ impl AsyncWrite for Connection {
             self.note_status(first);
         }
         let result = if ranges {
-            if !std::mem::replace(&mut self.is_bounded, true) {
+            if !self.is_bounded && slices.iter().any(|slice| zero_copy::is_of_file(slice)) {
+                // A pipe's writer bounds what is there by itself. What is no TCP works on without.
                 let _ = zero_copy::bound_backlog(&self.stream);
+                self.is_bounded = true;
             }
             self.poll_send(cx, slices)
         } else {

@@ -39,7 +39,8 @@ mod tests {
             bound_backlog(&sender).unwrap();
         }
         sender.set_nonblocking(true).unwrap();
-        while sender.write(&[0; LONGEST as usize]).is_ok() {}
+        let piece = vec![0; LONGEST as usize];
+        while sender.write(&piece).is_ok() {}
         crate::zero_copy::unsent(&sender).unwrap()
     }
 
