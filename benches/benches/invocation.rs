@@ -80,6 +80,7 @@ fn http_mode(port: u16) -> Config {
         restart: false,
         buffer_requests: None,
         patience: Duration::from_secs(10),
+        zero_copy: modes::ZeroCopy::Auto,
     })
 }
 

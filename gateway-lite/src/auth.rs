@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq as _;
 use crate::private_file::{self, about};
 
 /// The names of the files, as Docker and Kubernetes mount them for OpenFaaS.
-const FILES: [&str; 2] = ["basic-auth-user", "basic-auth-password"];
+pub(crate) const FILES: [&str; 2] = ["basic-auth-user", "basic-auth-password"];
 
 /// The name of who nobody named.
 const USER: &str = "admin";

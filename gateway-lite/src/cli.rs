@@ -21,6 +21,9 @@ pub enum Command {
     /// Serve functions and the API that faas-cli speaks.
     #[command(after_long_help = env::help())]
     Serve(Serve),
+    /// Run the functions of a stack file: build, deploy, show the URLs, follow the logs.
+    #[command(after_long_help = env::help())]
+    Up(Up),
     /// Be the watchdog of one function; see `fwatchdog --help`.
     #[command(disable_help_flag = true)]
     Watchdog {
@@ -62,6 +65,32 @@ impl Serve {
             .with("port", self.port.clone())
             .with("metrics_port", self.metrics_port.clone())
     }
+}
+
+/// What `up` is asked for.
+#[derive(Args, Clone, Debug)]
+pub struct Up {
+    /// The stack file.
+    #[arg(short = 'f', long = "file", default_value = "stack.yaml", value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only functions whose names are like this (`*` and `?` stand for anything).
+    #[arg(long, value_name = "GLOB")]
+    pub filter: Option<String>,
+    /// The gateway to deploy to; started here if none answers.
+    #[arg(long, value_name = "URL")]
+    pub gateway: Option<String>,
+    /// The user of a gateway that was there.
+    #[arg(long, default_value = "admin")]
+    pub user: String,
+    /// The file with the password of a gateway that was there.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// End once everything is deployed to a gateway that was there.
+    #[arg(long)]
+    pub detach: bool,
+    /// Of a gateway that is started here.
+    #[command(flatten)]
+    pub serve: Serve,
 }
 
 #[cfg(test)]

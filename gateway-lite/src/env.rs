@@ -7,6 +7,7 @@ mod table;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ffi::OsString,
     fmt::Write as _,
     path::PathBuf,
 };
@@ -50,6 +51,12 @@ impl Environment {
     #[must_use]
     pub fn all(&self) -> BTreeMap<String, String> {
         self.0.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
+    /// All of them, for processes.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(OsString, OsString)> {
+        self.0.iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 
     /// Where this user's data goes (XDG Base Directory Specification); root's is the machine's.
@@ -136,6 +143,17 @@ mod tests {
         assert_eq!(mistakes.lines().count(), 5, "{mistakes}");
         for named in ["kubernetes", "80800", "soon", "perhaps", "xml"] {
             assert!(mistakes.contains(named), "{named}: {mistakes}");
+        }
+    }
+
+    #[test]
+    fn every_variable_is_documented() {
+        let page = include_str!("../../docs/gateway.md");
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        for variable in VARIABLES {
+            for name in variable.names {
+                assert!(rows.iter().any(|row| row.starts_with(&format!("| `{name}` |"))), "{name}");
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -118,12 +118,14 @@ impl Invoker {
         let request =
             request.map(|body| Body::received(body, self.settings.read_timeout, Some(unread)));
         // Once: a function none of whose replicas listens is not found by asking all of them.
-        let mut again = true;
+        let others = OnceLock::new();
         let next = || {
-            std::mem::take(&mut again)
-                .then(|| lease.pick_another(&endpoints))
-                .flatten()
-                .map(|e| &e.proxy)
+            if others.get().is_some() {
+                return None;
+            }
+            // The list may have changed since: that is why nobody was there.
+            let others = others.get_or_init(|| function.endpoints.load_full());
+            lease.pick_another(others).map(|endpoint| &endpoint.proxy)
         };
         match first.proxy.call_or(request, context, next).await {
             Ok(response) => response,

@@ -8,6 +8,7 @@
 //! readiness, how many) is decided above, once for all providers.
 
 pub mod docker;
+pub mod process;
 
 use std::{fmt, path::PathBuf, pin::Pin, sync::Arc};
 
@@ -178,6 +179,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn inner_addresses(&self) -> Vec<std::net::IpAddr> {
         Vec::new()
     }
+
+    /// The gateway stops: what ends with it, ends now.
+    async fn close(&self) {}
 
     /// Tells it where the gateway listens for functions, before the first instance is started.
     fn gateway_at(&self, _port: u16) {}

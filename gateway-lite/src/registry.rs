@@ -199,7 +199,7 @@ impl Endpoint {
     /// A replica at `target`.
     #[must_use]
     pub fn new(instance: String, revision: u64, target: Target) -> Self {
-        let proxy = Proxy::new(target.clone(), "");
+        let proxy = Proxy::new(target.clone(), "", modes::ZeroCopy::Off);
         Self { instance, revision, target, proxy, in_flight: AtomicUsize::new(0) }
     }
 }

@@ -14,15 +14,19 @@ use crate::{
     api::{self, Api},
     auth::Credentials,
     control::{self, Control},
+    env::Environment,
     invoke::{Invoker, Origin},
     metrics,
     namespaces::Namespaces,
     private_file,
-    provider::{self, Provider},
+    provider::{
+        Provider,
+        process::{self, Processes},
+    },
     registry::Registry,
     secrets::Secrets,
     server::{self, Doors, Front},
-    settings::Settings,
+    settings::{ProviderKind, Settings},
 };
 
 /// Why the gateway does not start.
@@ -61,7 +65,11 @@ impl Gateway {
     ///
     /// # Errors
     /// What is in the way, and what to do about it.
-    pub async fn start(settings: &Settings, log: Arc<Log>) -> Result<Self, Error> {
+    pub async fn start(
+        settings: &Settings,
+        environment: &Environment,
+        log: Arc<Log>,
+    ) -> Result<Self, Error> {
         let data = &settings.data;
         private_file::directory(data)?;
         let credentials = credentials(settings)?;
@@ -69,12 +77,11 @@ impl Gateway {
         let namespaces = Arc::new(Namespaces::open(data)?);
         let listener = server::bind(SocketAddr::new(settings.address, settings.port))?;
         let address = listener.local_addr()?;
-        let metrics_listener = settings.metrics_port.map(|port| {
-            server::bind(SocketAddr::new(settings.address, port))
-        });
+        let metrics_listener =
+            settings.metrics_port.map(|port| server::bind(SocketAddr::new(settings.address, port)));
         let metrics_listener = metrics_listener.transpose()?;
 
-        let provider = provider::open(settings).await?;
+        let provider = provider(settings, environment).await?;
         provider.gateway_at(address.port());
         let (registry, asked) = Registry::new();
         let registry = Arc::new(registry);
@@ -88,8 +95,7 @@ impl Gateway {
         .await?;
 
         let doors = Doors::default();
-        let http = Metrics::new().map_err(io::Error::other)?;
-        let ledger = Arc::new(Ledger::new(http, log, doors.cut.clone()));
+        let ledger = Arc::new(Ledger::new(Metrics::default(), log, doors.cut.clone()));
         let invoker = Invoker {
             settings: settings.into(),
             registry: Arc::clone(&registry),
@@ -140,6 +146,25 @@ impl Gateway {
         self.doors.close(self.drain, &self.front).await;
         self.listeners.shutdown().await;
         self.provider.close().await;
+    }
+}
+
+/// The back end that was asked for.
+async fn provider(
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<Arc<dyn Provider>, crate::error::Error> {
+    match settings.provider {
+        ProviderKind::Process => Ok(Processes::open(process::Settings {
+            data: settings.data.clone(),
+            program: process::Settings::OWN.into(),
+            environment: environment.pairs(),
+            control_groups: true,
+        })
+        .await?),
+        ProviderKind::Docker => {
+            Err(crate::error::Error::Failed("docker is not built in".to_owned()))
+        }
     }
 }
 

@@ -78,6 +78,9 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves who comes to `listener`, until the doors close.
+///
+/// # Errors
+/// No thread could be started for calls.
 pub async fn accept(
     listener: TcpListener,
     origin: Origin,
@@ -106,7 +109,7 @@ pub async fn accept(
                         serve(stream, from, &front, timeouts, &heard).await;
                     }
                 };
-                doors.connections.spawn_on(serving, runtimes.next());
+                doors.connections.spawn_on(serving, runtimes.in_turn());
             }
             Err(error) => {
                 // Out of descriptors, most likely: they come back when calls end.

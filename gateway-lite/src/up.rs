@@ -13,10 +13,12 @@ use http_body_util::BodyExt as _;
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
-    env::Environment,
+    Failure, auth,
+    cli::Up,
+    env::{self, Environment},
     error::{Error, Result},
     function::FunctionSpec,
-    settings::ProviderKind,
+    settings::{ProviderKind, Settings},
 };
 
 mod client;
@@ -35,70 +37,101 @@ use self::{
 /// How long replicas may take to be ready before that is said.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is asked for on the command line.
-#[derive(Debug)]
-pub struct Request {
-    /// The stack file.
-    pub file: PathBuf,
-    /// Which functions; `None` for all.
-    pub filter: Option<String>,
-    /// Where to deploy to, instead of where the file says.
-    pub gateway: Option<String>,
-    /// The name and the file with the password for a gateway that asks for them.
-    pub login: Option<(String, PathBuf)>,
-    /// Whether to end once everything is deployed.
-    pub detach: bool,
+/// Where a gateway is that nobody names.
+const USUAL: &str = "http://127.0.0.1:8080";
+
+/// The whole sub-command.
+pub(crate) fn main(up: &Up, environment: Environment) -> Result<(), Failure> {
+    let environment = match environment.get("provider") {
+        // Nothing but the caller's own files, on loopback.
+        None => environment.with("provider", Some("process".to_owned())),
+        Some(_) => environment,
+    };
+    let environment = up.serve.over(environment);
+    let settings =
+        env::parse(&environment).map_err(|mistakes| Failure::misconfigured(&mistakes))?;
+    let plan = Plan::read(up, &environment, settings.provider);
+    let plan = plan.map_err(|error| Failure::misconfigured(&error))?;
+
+    let address = plan.gateway.clone().unwrap_or_else(|| USUAL.to_owned());
+    let mut client = Client::new(&address).map_err(|error| Failure::misconfigured(&error))?;
+    let runtime = watchdog::runtimes::current().map_err(|error| Failure::failed(&error))?;
+    if runtime.block_on(client.is_there()) {
+        log_in(&mut client, up, &settings)?;
+        let work = deploy(&plan, client, up.detach);
+        return runtime.block_on(work).map_err(|error| Failure::failed(&error));
+    }
+    drop(runtime);
+    if up.gateway.is_some() {
+        return Err(Failure::failed(&format!("no gateway answers at {address}")));
+    }
+    if up.detach {
+        let text =
+            "--detach needs a gateway that goes on running: start `gateway-lite serve` first";
+        return Err(Failure::misconfigured(&text));
+    }
+    let (plan, settings) = (&plan, &settings);
+    crate::run(settings, &environment, |address| async move {
+        let client = Client::new(&format!("http://{address}"));
+        let mut client = client.map_err(|error| Failure::failed(&error))?;
+        log_in(&mut client, up, settings)?;
+        deploy(plan, client, false).await.map_err(|error| Failure::failed(&error))
+    })
+}
+
+/// With what was given, or what this machine's own gateway made for itself.
+fn log_in(client: &mut Client, up: &Up, settings: &Settings) -> Result<(), Failure> {
+    let (user, path) = match &up.password_file {
+        Some(path) => (up.user.clone(), path.clone()),
+        None => {
+            let dir = settings.credentials.as_ref().unwrap_or(&settings.data);
+            let [user, password] = auth::FILES.map(|name| dir.join(name));
+            match fs::read_to_string(&user) {
+                Ok(user) => (user, password),
+                // There may be no need for any.
+                Err(_) => return Ok(()),
+            }
+        }
+    };
+    let password = fs::read_to_string(&path);
+    let password = password
+        .map_err(|error| Failure::misconfigured(&format!("{}: {error}", path.display())))?;
+    client.log_in(user.trim(), password.trim());
+    Ok(())
 }
 
 /// A stack that was read, with all that is deployed.
 #[derive(Debug)]
-pub struct Plan {
+struct Plan {
     functions: Vec<Planned>,
     folder: PathBuf,
     /// Where the file or the command line says that the gateway is.
-    pub gateway: Option<String>,
+    gateway: Option<String>,
 }
 
 impl Plan {
     /// Reads the file and all that it names.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] with what is wrong where.
-    pub fn read(request: &Request, environment: &Environment, provider: ProviderKind) -> Result<Self> {
-        let path = &request.file;
+    fn read(up: &Up, environment: &Environment, provider: ProviderKind) -> Result<Self> {
+        let path = &up.file;
         let text = fs::read_to_string(path)
             .map_err(|error| Error::Invalid(format!("{}: {error}", path.display())))?;
         let environment = environment.all();
         let stack: Stack = stack::parse(path, &text, &environment)?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let place = Place { folder: &folder, environment: &environment, provider };
-        let functions = plan::plan(&stack, request.filter.as_deref(), place)?;
-        let gateway = request.gateway.clone().or(stack.provider.gateway);
+        let functions = plan::plan(&stack, up.filter.as_deref(), place)?;
+        let gateway = up.gateway.clone().or(stack.provider.gateway);
         Ok(Self { functions, folder, gateway })
     }
 }
 
-/// Whether a gateway answers at `address`.
-pub async fn answers(address: &str) -> Result<bool> {
-    Ok(Client::new(address)?.is_there().await)
-}
-
-/// Deploys everything to the gateway at `address`, and follows the logs unless it is to end.
-///
-/// # Errors
-/// The first thing that could not be done; what was deployed before stays.
-pub async fn run(plan: Plan, request: &Request, address: &str) -> Result<()> {
-    let mut client = Client::new(address)?;
-    if let Some((user, file)) = &request.login {
-        let password = fs::read_to_string(file)
-            .map_err(|error| Error::Invalid(format!("{}: {error}", file.display())))?;
-        client.log_in(user, password.trim());
-    }
+/// Deploys everything, and follows the logs unless it is to end.
+async fn deploy(plan: &Plan, client: Client, detach: bool) -> Result<()> {
     for planned in &plan.functions {
         let spec = &planned.spec;
         if let Some(build) = &planned.build {
             say(&format!("{}: building {}", spec.service, spec.image));
-            build::image(build, &spec.image).await?;
+            build_image(build, &spec.image)?;
         }
         keep_secrets(&client, spec, &plan.folder).await?;
         say(&format!("{}: deploying", spec.service));
@@ -106,7 +139,7 @@ pub async fn run(plan: Plan, request: &Request, address: &str) -> Result<()> {
     }
     let table = wait(&client, &plan.functions).await;
     say(&table?);
-    if request.detach {
+    if detach {
         return Ok(());
     }
     follow(client, &plan.functions).await
@@ -128,7 +161,8 @@ async fn keep_secrets(client: &Client, spec: &FunctionSpec, folder: &Path) -> Re
 
 /// Waits until all are ready: what each is called, how it is, where.
 async fn wait(client: &Client, functions: &[Planned]) -> Result<String> {
-    let width = functions.iter().map(|planned| planned.spec.service.len()).max().unwrap_or(0).max(8);
+    let width =
+        functions.iter().map(|planned| planned.spec.service.len()).max().unwrap_or(0).max(8);
     let mut table = format!("\n{:width$}  {:9}  URL", "FUNCTION", "STATUS");
     let until = Instant::now() + PATIENCE;
     for Planned { spec, .. } in functions {
@@ -183,4 +217,8 @@ async fn follow(client: Client, functions: &[Planned]) -> Result<()> {
 /// To who started this. That nobody reads any more is no reason to stop.
 fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
+}
+
+fn build_image(build: &plan::Build, tag: &str) -> Result<()> {
+    Err(Error::Failed(format!("cannot build {tag} {build:?}")))
 }

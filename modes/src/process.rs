@@ -24,6 +24,7 @@ use tokio::net::unix::pipe;
 
 mod activity;
 mod arrived;
+pub mod detached;
 mod environment;
 mod exit;
 mod feed;

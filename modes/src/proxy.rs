@@ -21,6 +21,7 @@ use crate::{
     deadline::Deadline,
     error::Error,
     http1::{Broken, Head},
+    zero_copy::ZeroCopy,
 };
 
 mod answer;
@@ -88,14 +89,18 @@ impl From<Error> for Unanswered {
 }
 
 impl Proxy {
-    /// `base` is put in front of every path.
+    /// `base` is put in front of every path; `zero_copy` says whether large answers are spliced.
     #[must_use]
-    pub fn new(target: Target, base: &str) -> Self {
+    pub fn new(target: Target, base: &str, zero_copy: ZeroCopy) -> Self {
         let host = match &target {
             Target::Tcp { .. } => target.to_string(),
             Target::Unix(_) => "localhost".to_owned(),
         };
-        Self { pool: Pool::new(target), base: base.trim_end_matches('/').to_owned(), host }
+        Self {
+            pool: Pool::new(target, zero_copy),
+            base: base.trim_end_matches('/').to_owned(),
+            host,
+        }
     }
 
     /// Whether a connection can be made now.

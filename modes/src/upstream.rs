@@ -20,6 +20,7 @@ use crate::{
     process::Launcher,
     proxy::{Context, Proxy, Target},
     spool,
+    zero_copy::ZeroCopy,
 };
 
 mod supervise;
@@ -42,6 +43,8 @@ pub struct Config {
     pub buffer_requests: Option<spool::Config>,
     /// How long a call waits for a child that does not listen yet.
     pub patience: Duration,
+    /// Whether large answers are spliced.
+    pub zero_copy: ZeroCopy,
 }
 
 /// What is known of the child.
@@ -74,7 +77,7 @@ impl Upstream {
     /// # Errors
     /// [`Error::Spawn`] when it cannot be started even once.
     pub fn start(config: Config) -> Result<Self, Error> {
-        let proxy = Arc::new(Proxy::new(config.target, &config.base));
+        let proxy = Arc::new(Proxy::new(config.target, &config.base, config.zero_copy));
         let child = supervise::Child::start(&config.launcher, &config.log)?;
         let (tell, state) = watch::channel(State::Starting);
         let (stop, doubt) = (Arc::new(Notify::new()), Arc::new(Notify::new()));

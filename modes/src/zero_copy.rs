@@ -1,7 +1,7 @@
 //! Bytes that the kernel moves by itself, through hyper and without a protocol of our own.
 //!
 //! ```text
-//! body ─▶ Data::Range (n bytes of a file or pipe) ─▶ hyper: head, chunk framing ─▶ poll_send ─▶ socket
+//! body ─▶ Data::Range (n bytes of a file, pipe or socket) ─▶ hyper: head, chunk framing ─▶ poll_send ─▶ socket
 //!              └ its slice lies in the reserved region ────────────────────────────┘ sendfile, splice
 //! ```
 //!
@@ -16,6 +16,7 @@
 //! [`poll_data`](crate::Body::poll_data) has to be able to send ranges.
 
 mod buffers;
+mod conduit;
 mod data;
 mod gate;
 mod outflow;
@@ -25,6 +26,12 @@ mod send;
 mod trial;
 mod unsent;
 
+pub(crate) use self::{
+    conduit::{Conduit, timed_read, timed_splice_in},
+    outflow::Outflow,
+    range::LONGEST,
+    trial::Way,
+};
 pub use self::{
     data::Data,
     range::Range,
@@ -33,15 +40,14 @@ pub use self::{
     trial::timed_write,
     unsent::{Progress, unsent},
 };
-pub(crate) use self::{outflow::Outflow, range::LONGEST};
 
 /// Whether the kernel moves bytes by itself (`zero_copy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ZeroCopy {
-    /// Files always; pipes if that costs this process less processor time than copying.
+    /// Files always; pipes and sockets if that costs this process less processor time than copying.
     #[default]
     Auto,
-    /// Files and pipes.
+    /// Files, pipes and sockets.
     On,
     /// Never.
     Off,

@@ -8,6 +8,8 @@ use e2e::{Client, DEADLINE, End, Launch, Request, Watchdog, eventually, left_out
 
 use crate::watchdog;
 
+mod proxied;
+
 const POLICIES: [&str; 3] = ["on", "off", "auto"];
 
 const MIB: usize = 1 << 20;
@@ -334,23 +336,39 @@ fn spooled_output_is_whole_for_a_slow_reader_and_gone_with_one_that_leaves() {
 
 // === system calls ===
 
-/// Which system calls that move bytes by themselves the watchdog makes for `GET /large.bin`.
-fn moving_calls(launch: Launch) -> Vec<&'static str> {
+/// The system calls that move bytes by themselves.
+const MOVES: [&str; 2] = ["sendfile", "splice"];
+
+/// With a trace of [`MOVES`] that tells what the descriptors are.
+fn traced(launch: Launch) -> (Launch, PathBuf) {
     let trace = launch.temp_dir().join("trace");
-    let calls = ["sendfile", "splice"];
-    let filter = format!("--trace={}", calls.join(","));
+    let filter = format!("--trace={}", MOVES.join(","));
     let path = trace.to_str().unwrap().to_owned();
-    let dog = launch.through(&["strace", "-f", &filter, "-o", &path]).start();
+    (launch.through(&["strace", "-f", "-yy", &filter, "-o", &path]), trace)
+}
+
+/// Which of [`MOVES`] the watchdog makes for `GET /large.bin`.
+fn moving_calls(launch: Launch) -> Vec<&'static str> {
+    let (launch, trace) = traced(launch);
+    let dog = launch.start();
     assert_eq!(dog.get("/large.bin").status(), 200);
     let trace = fs::read_to_string(trace).unwrap();
-    calls.into_iter().filter(|call| trace.contains(&format!("{call}("))).collect()
+    MOVES.into_iter().filter(|call| trace.contains(&format!("{call}("))).collect()
+}
+
+fn tracing_is_possible() -> bool {
+    let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    let is_possible = traces.is_ok_and(|traced| traced.status.success());
+    if !is_possible {
+        left_out("the test of system calls needs strace, and the right to trace");
+    }
+    is_possible
 }
 
 #[test]
 fn kernel_moves_the_bytes_when_it_is_told_to() {
-    let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
-    if !traces.is_ok_and(|traced| traced.status.success()) {
-        return left_out("the test of system calls needs strace, and the right to trace");
+    if !tracing_is_possible() {
+        return;
     }
     let content = pattern(4 * MIB);
     for (policy, streamed, sent) in [

@@ -39,6 +39,8 @@ pub struct Config {
     pub banner: [String; 2],
     /// The main port; 0 lets the system choose.
     pub port: u16,
+    /// A socket in the file system in its place.
+    pub socket: Option<PathBuf>,
     /// Where `/metrics` is served, if it is.
     pub metrics_port: Option<u16>,
     /// Of every connection.
@@ -83,6 +85,7 @@ impl Config {
                 timeouts(settings),
             ],
             port: settings.port,
+            socket: settings.socket.clone(),
             metrics_port: settings.metrics_port,
             timeouts: Timeouts {
                 head: settings.read_timeout,
@@ -206,6 +209,7 @@ fn mode(
                 restart: settings.upstream_restart,
                 buffer_requests: settings.buffer_request_body.then_some(spool),
                 patience: patience(settings),
+                zero_copy: settings.zero_copy,
             })
         }
         Mode::Static => modes::Config::Static(static_files::Config {

@@ -60,6 +60,8 @@ pub struct HealthTarget {
     pub suppress_lock: bool,
     /// The port the watchdog listens on; 0 when it was left to the system.
     pub port: u16,
+    /// The socket it listens on instead.
+    pub socket: Option<PathBuf>,
 }
 
 /// Settings on their way from defaults to checked values.
@@ -100,6 +102,7 @@ pub fn health_target(environment: &Environment) -> HealthTarget {
         lock_file: settings.temp_dir.join(LOCK_FILE),
         suppress_lock: settings.suppress_lock,
         port: settings.port,
+        socket: settings.socket,
     }
 }
 

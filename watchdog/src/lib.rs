@@ -18,6 +18,7 @@ pub mod env;
 pub mod health;
 mod init;
 pub mod limit;
+mod listen;
 mod lock;
 pub mod log;
 pub mod metrics;

@@ -43,7 +43,7 @@ impl Runtimes {
     }
 
     /// Where the next connection goes.
-    pub fn next(&mut self) -> &Handle {
+    pub fn in_turn(&mut self) -> &Handle {
         self.next = (self.next + 1) % self.handles.len();
         &self.handles[self.next]
     }
@@ -77,7 +77,7 @@ mod tests {
             let count = runtimes.handles.len();
             let mut ran = Vec::new();
             for _ in 0..2 * count {
-                let task = runtimes.next().spawn(async { thread::current().id() });
+                let task = runtimes.in_turn().spawn(async { thread::current().id() });
                 ran.push(task.await.unwrap());
             }
             assert_eq!(ran[..count], ran[count..]);

@@ -1,13 +1,13 @@
 //! Bind, accept, stop.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Response, StatusCode};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use modes::{Body, Mode};
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     runtime::Handle,
     time::{sleep, timeout},
 };
@@ -17,10 +17,11 @@ use crate::{
     account::{Ledger, Sent},
     auth::{self, Authenticator},
     config::Config,
-    connection::{self, Connection, Timeouts},
+    connection::{self, Connection, Timeouts, rest::Lender},
     dispatch::{self, First},
     health::Health,
     limit::Limiter,
+    listen::Listener,
     lock::LockFile,
     log::{Call, Log},
     metrics::{self, Metrics},
@@ -34,8 +35,6 @@ use crate::{
 /// The largest request head, in bytes (Go's default and its slack) and in headers.
 const HEAD_BYTES: usize = 1024 * 1024 + 4096;
 const HEAD_FIELDS: usize = 512;
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 4096;
 
 /// Why the watchdog ends with a failure.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +46,14 @@ pub enum Error {
         port: u16,
         /// The variable that sets it.
         variable: &'static str,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// A socket in the file system cannot be listened on.
+    #[error("cannot listen on unix:{path} (listen_address): {source}")]
+    Socket {
+        /// Where.
+        path: PathBuf,
         /// The kernel's reason.
         source: io::Error,
     },
@@ -70,9 +77,6 @@ pub enum Error {
     /// The host.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
-    /// Metrics cannot be registered.
-    #[error("cannot start the metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
 }
 
 /// Serves until a signal or the function's death.
@@ -81,7 +85,10 @@ pub enum Error {
 /// What kept it from starting, or ended it.
 pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     let mut stop = Stop::listen()?;
-    let listener = bind(config.port, "port")?;
+    let listener = match config.socket {
+        None => Listener::Tcp(bind(config.port, "port")?),
+        Some(path) => Listener::unix(&path).map_err(|source| Error::Socket { path, source })?,
+    };
     let metrics_listener =
         config.metrics_port.map(|port| bind(port, "metrics_port")).transpose()?;
     let auth = match config.auth {
@@ -98,15 +105,15 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     let mut runtimes = Runtimes::start()?;
     let mode = {
         // What it keeps running, such as the start of spares, is no work of the first thread.
-        let _calls = runtimes.next().enter();
+        let _calls = runtimes.in_turn().enter();
         Mode::build(config.mode)?
     };
     for line in config.banner {
         tracing::info!("{line}");
     }
-    let metrics = Metrics::new()?;
+    let metrics = Metrics::default();
     if let Some(spares) = mode.spares() {
-        metrics.show_spares(spares)?;
+        metrics.show_spares(spares);
     }
     let doors = Doors::default();
     let router = Arc::new(Router {
@@ -132,7 +139,7 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
         tokio::spawn(serve_metrics(listener, Arc::clone(&router)));
     }
     router.health.accept(true);
-    tracing::info!("Listening on port: {}", listener.local_addr()?.port());
+    tracing::info!("Listening on {}", listener.name()?);
 
     let (let_in, heard) = (Arc::clone(&router), doors.clone());
     let accepting = tokio::spawn(accept(listener, runtimes, let_in, config.timeouts, heard));
@@ -196,28 +203,13 @@ struct Doors {
     cut: CancellationToken,
 }
 
-/// All addresses, IPv6 and IPv4; only IPv4 where the kernel has no IPv6.
 fn bind(port: u16, variable: &'static str) -> Result<TcpListener, Error> {
-    let listen = |socket: TcpSocket, address: SocketAddr| {
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    let both = TcpSocket::new_v6().and_then(|socket| {
-        rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
-        listen(socket, SocketAddr::from(([0_u16; 8], port)))
-    });
-    match both {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => TcpSocket::new_v4()
-            .and_then(|socket| listen(socket, SocketAddr::from(([0_u8; 4], port)))),
-        done => done,
-    }
-    .map_err(|source| Error::Bind { port, variable, source })
+    Listener::port(port).map_err(|source| Error::Bind { port, variable, source })
 }
 
 /// Until the doors close; whoever has been let in by the kernel before is still served.
 async fn accept(
-    listener: TcpListener,
+    listener: Listener,
     mut runtimes: Runtimes,
     router: Arc<Router>,
     timeouts: Timeouts,
@@ -239,7 +231,7 @@ async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
-                let _ = stream.set_nodelay(true);
+                let Ok(stream) = stream.settle() else { continue };
                 let accepted = Accepted {
                     stream,
                     peer,
@@ -247,7 +239,7 @@ async fn accept(
                     timeouts,
                     doors: doors.clone(),
                 };
-                doors.connections.spawn(receive(accepted, runtimes.next().clone()));
+                doors.connections.spawn(receive(accepted, runtimes.in_turn().clone()));
             }
             Err(error) => {
                 // Out of descriptors, most likely: they come back when calls end.
@@ -262,7 +254,7 @@ async fn accept(
 /// A client's connection, and all that serving it takes.
 struct Accepted {
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: Option<IpAddr>,
     router: Arc<Router>,
     timeouts: Timeouts,
     doors: Doors,
@@ -298,16 +290,50 @@ async fn receive(accepted: Accepted, calls: Handle) {
 async fn serve(accepted: Accepted, calls: Option<Handle>) {
     let Accepted { stream, peer, router, timeouts, doors } = accepted;
     let phase = Arc::new(Phase::default());
-    let io = TokioIo::new(Connection::new(stream, timeouts, Arc::clone(&phase)));
-    let address = peer.ip().to_canonical();
+    let mut connection = Connection::new(stream, timeouts, Arc::clone(&phase));
+    let (router, calls) = (&router, calls.as_ref());
+    let place = Place { peer, router, phase: &phase, doors: &doors, calls };
+    loop {
+        let in_time = tokio::select! {
+            in_time = connection.rest() => in_time,
+            () = doors.closing.cancelled() => true,
+        };
+        if !in_time {
+            return;
+        }
+        // Boxed: a connection that rests has no room for it.
+        match Box::pin(converse(connection, place)).await {
+            Some(rests) => connection = rests,
+            None => return,
+        }
+    }
+}
+
+/// Where a connection is served.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    peer: Option<IpAddr>,
+    router: &'a Arc<Router>,
+    phase: &'a Arc<Phase>,
+    doors: &'a Doors,
+    /// For calls, if not this loop.
+    calls: Option<&'a Handle>,
+}
+
+/// Serves until there is nothing more to do, or nothing for the moment: then the connection comes
+/// back.
+async fn converse(connection: Connection, place: Place<'_>) -> Option<Connection> {
+    let Place { peer, router, phase, doors, calls } = place;
+    let lender = Lender::default();
+    let io = TokioIo::new(lender.lend(connection));
     let service = service_fn(|request| {
-        let (router, phase) = (Arc::clone(&router), Arc::clone(&phase));
-        let elsewhere = calls.as_ref().filter(|_| !router.is_probe(&request)).cloned();
+        let elsewhere = calls.filter(|_| !router.is_probe(&request)).cloned();
         async move {
             Ok::<_, Infallible>(match elsewhere {
-                None => router.route(request, &phase, Some(address)).await,
+                None => router.route(request, phase, peer).await,
                 Some(calls) => {
-                    Box::pin(dispatch::route_on(calls, router, request, phase, Some(address))).await
+                    let (router, phase) = (Arc::clone(router), Arc::clone(phase));
+                    Box::pin(dispatch::route_on(calls, router, request, phase, peer)).await
                 }
             })
         }
@@ -320,29 +346,35 @@ async fn serve(accepted: Accepted, calls: Option<Handle>) {
         .max_buf_size(HEAD_BYTES + 64 * 1024)
         .serve_connection(io, service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = doors.closing.cancelled() => {
-            // A request may have been on its way when the doors closed.
-            let last = timeout(LAST_MOMENT, connection.as_mut());
-            match if phase.is_reading_head() { last.await.ok() } else { None } {
-                Some(result) => result,
-                None if phase.is_reading_head() => return,
-                None => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        result = connection.as_mut() => result,
-                        () = doors.cut.cancelled() => {
-                            phase.cut("the watchdog stopped before it was complete");
-                            return;
+    let result = {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => result,
+            () = doors.closing.cancelled() => {
+                // A request may have been on its way when the doors closed.
+                let last = timeout(LAST_MOMENT, connection.as_mut());
+                match if phase.is_reading_head() { last.await.ok() } else { None } {
+                    Some(result) => result,
+                    None if phase.is_reading_head() => return None,
+                    None => {
+                        connection.as_mut().graceful_shutdown();
+                        tokio::select! {
+                            result = connection.as_mut() => result,
+                            () = doors.cut.cancelled() => {
+                                phase.cut("the watchdog stopped before it was complete");
+                                return None;
+                            }
                         }
                     }
                 }
             }
         }
     };
-    unreadable(&router, &phase, result.err().as_ref());
+    let returned = lender.returned();
+    if returned.is_none() {
+        unreadable(router, phase, result.err().as_ref());
+    }
+    returned
 }
 
 /// The line and the count of a request that never became a call: what hyper or the connection

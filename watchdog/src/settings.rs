@@ -94,6 +94,8 @@ pub struct Settings {
 
     /// The port calls arrive at; 0 lets the system choose. Default 8080. (both)
     pub port: u16,
+    /// A socket in the file system where calls arrive instead. Default none. (new)
+    pub socket: Option<PathBuf>,
     /// The port of `/metrics`, never the same as `port`; `None` is off. Default 8081. (new)
     pub metrics_port: Option<u16>,
 
@@ -282,6 +284,7 @@ impl Settings {
             buffer_request_body: false,
             static_path: PathBuf::from("/home/app/public"),
             port: 8080,
+            socket: None,
             metrics_port: Some(8081),
             read_timeout: Some(TIMEOUT),
             write_timeout: Some(TIMEOUT),

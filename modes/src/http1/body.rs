@@ -104,6 +104,25 @@ impl Decoder {
         }
     }
 
+    /// `count` bytes, at most [`Decoder::raw`], went another way than through
+    /// [`Decoder::decode`].
+    ///
+    /// # Panics
+    /// When they are more than that.
+    pub fn skip(&mut self, count: u64) {
+        assert!(count <= self.raw(), "nobody knows what these bytes are");
+        match &mut self.state {
+            State::Length(left) => {
+                *left -= count;
+                if *left == 0 {
+                    self.state = State::Done;
+                }
+            }
+            State::Chunked(chunked) => chunked.skip(count),
+            State::UntilClose | State::Done => {}
+        }
+    }
+
     /// The number of bytes left when that is known.
     #[must_use]
     pub fn exact(&self) -> Option<u64> {

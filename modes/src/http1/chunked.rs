@@ -55,6 +55,16 @@ impl Chunked {
         }
     }
 
+    /// As many bytes of data, at most all that come next, were taken by somebody else.
+    pub(super) fn skip(&mut self, count: u64) {
+        if let Self::Data(left) = self {
+            *left -= count;
+            if *left == 0 {
+                *self = Self::End;
+            }
+        }
+    }
+
     /// Bytes of data that come next.
     pub(super) fn raw(&self) -> u64 {
         match self {

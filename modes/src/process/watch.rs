@@ -28,10 +28,11 @@ pub(super) enum Watch {
 impl Watch {
     pub(super) fn new(leader: Pid) -> io::Result<Self> {
         match rustix::process::pidfd_open(leader, PidfdFlags::NONBLOCK) {
-            Ok(descriptor) => register(descriptor),
+            Ok(descriptor) => register(descriptor).map(Self::Descriptor),
             // NONBLOCK came with Linux 5.10; the descriptor is only ever polled, so it may go.
             Err(Errno::INVAL) => {
-                register(rustix::process::pidfd_open(leader, PidfdFlags::empty())?)
+                let descriptor = rustix::process::pidfd_open(leader, PidfdFlags::empty())?;
+                register(descriptor).map(Self::Descriptor)
             }
             Err(Errno::NOSYS | Errno::PERM) => Self::any_child(),
             Err(error) => Err(error.into()),
@@ -62,12 +63,12 @@ impl Watch {
     }
 }
 
+/// A process descriptor as an event of the reactor.
 #[expect(unsafe_code, reason = "tokio made the registration of a descriptor unsafe")]
-fn register(descriptor: OwnedFd) -> io::Result<Watch> {
+pub(super) fn register(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd is open for as long as it lives, names one open file description all that
     // time, and moves into the AsyncFd, which drops it after its registration.
-    let registered = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) };
-    Ok(Watch::Descriptor(registered?))
+    unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }.map_err(Into::into)
 }
 
 #[cfg(test)]

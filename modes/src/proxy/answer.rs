@@ -2,10 +2,10 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::{exchange::Exchange, pool::Pool};
@@ -14,17 +14,26 @@ use crate::{
     deadline::Deadline,
     error::Error,
     http1::{Decoder, Framing, Piece},
+    zero_copy::{Conduit, Data, Way, timed_read, timed_splice_in},
 };
 
 /// Has the connection until the last byte, then gives it back; dropped earlier, closes it.
 ///
-/// What is still on its way through the socket is [`Decoder::raw`], once the buffer is empty.
+/// What is still on its way through the socket is [`Decoder::raw`], once the buffer is empty: that
+/// may be spliced.
 pub(super) struct Answer {
     exchange: Option<Exchange>,
     decoder: Decoder,
     persistent: bool,
     deadline: Option<Deadline>,
     pool: Pool,
+    conduit: Conduit,
+}
+
+/// A piece, or as much of the body as the kernel is to move.
+enum Next {
+    Piece(Piece),
+    Moved(Data),
 }
 
 impl Answer {
@@ -52,22 +61,46 @@ impl Answer {
             return Body::empty();
         }
         let (exchange, pool) = (Some(exchange), pool.clone());
-        Body::stream(Self { exchange, decoder, persistent, deadline, pool })
+        let conduit = Conduit::new(pool.zero_copy());
+        Body::ranges(Self { exchange, decoder, persistent, deadline, pool, conduit })
     }
 
     /// The next piece; `None` when the connection broke off.
     fn poll_piece(
         exchange: &mut Exchange,
         decoder: &mut Decoder,
+        conduit: &mut Conduit,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Piece>> {
+    ) -> Poll<Option<Next>> {
         loop {
             match decoder.decode(&mut exchange.connection.buffer) {
                 Ok(Piece::Starved) => {}
-                piece => return Poll::Ready(piece.ok()),
+                piece => return Poll::Ready(piece.ok().map(Next::Piece)),
             }
-            let expected = decoder.exact();
-            match std::task::ready!(exchange.connection.poll_fill(cx, expected)) {
+            // Starved within data, the buffer is empty.
+            let way = conduit.choose(decoder.raw());
+            if way == Some(Way::Splice) {
+                if !conduit.is_free(cx) {
+                    return Poll::Pending;
+                }
+                let socket = &exchange.connection.socket;
+                let most = decoder.raw();
+                match ready!(timed_splice_in(|| socket.poll_io(cx, || conduit.take(socket, most))))
+                {
+                    Ok(Some(data)) => {
+                        decoder.skip(data.remaining() as u64);
+                        return Poll::Ready(Some(Next::Moved(data)));
+                    }
+                    Ok(None) => {}
+                    Err(_) => return Poll::Ready(None),
+                }
+            }
+            let (expected, connection) = (decoder.exact(), &mut exchange.connection);
+            let filled = match way {
+                Some(way) => timed_read(way, || connection.poll_fill(cx, expected)),
+                None => connection.poll_fill(cx, expected),
+            };
+            match ready!(filled) {
                 Ok(1..) => {}
                 Ok(0) if !exchange.is_broken() && decoder.finish().is_ok() => {}
                 Ok(0) | Err(_) => return Poll::Ready(None),
@@ -75,7 +108,7 @@ impl Answer {
         }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, Error>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Next, Error>>> {
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(None) };
         if let Some(deadline) = self.deadline
             && deadline.is_over()
@@ -85,7 +118,7 @@ impl Answer {
         if let Err(error) = exchange.poll_upload(cx) {
             return Poll::Ready(Some(Err(error)));
         }
-        match Self::poll_piece(exchange, &mut self.decoder, cx) {
+        match Self::poll_piece(exchange, &mut self.decoder, &mut self.conduit, cx) {
             Poll::Ready(Some(piece)) => Poll::Ready(Some(Ok(piece))),
             Poll::Ready(None) => Poll::Ready(Some(Err(Error::Upstream {
                 authority: self.pool.target().to_string(),
@@ -103,24 +136,25 @@ impl Answer {
 }
 
 impl HttpBody for Answer {
-    type Data = Bytes;
+    type Data = Data;
     type Error = Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    ) -> Poll<Option<Result<Frame<Data>, Error>>> {
         let this = self.get_mut();
-        let piece = std::task::ready!(this.poll_next(cx));
+        let piece = ready!(this.poll_next(cx));
         if this.decoder.is_done()
             && let Some(exchange) = this.exchange.take()
         {
             exchange.end(&this.pool, this.persistent, this.deadline);
         }
         Poll::Ready(match piece {
-            Some(Ok(Piece::Data(data))) => Some(Ok(Frame::data(data))),
-            Some(Ok(Piece::Trailers(trailers))) => Some(Ok(Frame::trailers(trailers))),
-            Some(Ok(Piece::Starved | Piece::End)) | None => None,
+            Some(Ok(Next::Moved(data))) => Some(Ok(Frame::data(data))),
+            Some(Ok(Next::Piece(Piece::Data(data)))) => Some(Ok(Frame::data(data.into()))),
+            Some(Ok(Next::Piece(Piece::Trailers(trailers)))) => Some(Ok(Frame::trailers(trailers))),
+            Some(Ok(Next::Piece(Piece::Starved | Piece::End))) | None => None,
             Some(Err(error)) => {
                 this.exchange = None;
                 Some(Err(error))

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{connect::Target, connection::Connection};
+use crate::zero_copy::ZeroCopy;
 
 /// Shorter than the keep-alive of the servers that functions are written with (gunicorn: 2 s,
 /// Node.js and uvicorn: 5 s), so that it is nearly always ours to close an idle connection.
@@ -28,6 +29,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct Inner {
     target: Target,
+    zero_copy: ZeroCopy,
     idle: Mutex<Stack>,
 }
 
@@ -48,8 +50,13 @@ struct Idle {
 }
 
 impl Pool {
-    pub(super) fn new(target: Target) -> Self {
-        Self { inner: Arc::new(Inner { target, idle: Mutex::default() }) }
+    pub(super) fn new(target: Target, zero_copy: ZeroCopy) -> Self {
+        Self { inner: Arc::new(Inner { target, zero_copy, idle: Mutex::default() }) }
+    }
+
+    /// Whether bodies from there are spliced.
+    pub(super) fn zero_copy(&self) -> ZeroCopy {
+        self.inner.zero_copy
     }
 
     pub(super) fn target(&self) -> &Target {

@@ -4,12 +4,12 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use rustix::net::RecvFlags;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::{TcpStream, UnixStream},
 };
 
@@ -30,6 +30,31 @@ impl Socket {
             rustix::net::recv(self.as_fd(), &mut byte, flags),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR)
         )
+    }
+}
+
+impl Socket {
+    /// Runs `io`, which reads by a system call of its own, whenever something may be there, until
+    /// it is done with anything but `WouldBlock`.
+    pub(super) fn poll_io<T>(
+        &self,
+        cx: &mut Context<'_>,
+        mut io: impl FnMut() -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            ready!(match self {
+                Self::Tcp(stream) => stream.poll_read_ready(cx),
+                Self::Unix(stream) => stream.poll_read_ready(cx),
+            })?;
+            let done = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, &mut io),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, &mut io),
+            };
+            match done {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
     }
 }
 

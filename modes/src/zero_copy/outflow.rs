@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    os::fd::AsFd,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -31,7 +32,7 @@ use super::{
 const LARGE: usize = 64 * 1024;
 
 /// Less is copied always: two system calls instead of five.
-const WORTH_SPLICING: usize = 16 * 1024;
+pub(super) const WORTH_SPLICING: usize = 16 * 1024;
 
 /// Up to this many bytes are copied once more, so that several of them can be under way.
 const TINY: usize = 4 * 1024;
@@ -129,7 +130,7 @@ impl Outflow {
 
     fn splice(&mut self) -> io::Result<Option<Data>> {
         let there = usize::try_from(ioctl_fionread(&self.pipe)?).unwrap_or(LONGEST);
-        if there == 0 && !is_readable(&self.pipe)? {
+        if there == 0 && !is_readable(&*self.pipe)? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if there < WORTH_SPLICING {
@@ -144,9 +145,9 @@ impl Outflow {
     }
 }
 
-/// Whether there is something in the pipe, or nobody left who could write.
-fn is_readable(pipe: &pipe::Receiver) -> io::Result<bool> {
-    let mut fds = [PollFd::new(pipe, PollFlags::IN)];
+/// Whether there is something in a pipe or socket, or nobody left who could write.
+pub(super) fn is_readable(source: impl AsFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(&source, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     Ok(retry_on_intr(|| poll(&mut fds, Some(&now)))? > 0)
 }

@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::File,
     io,
+    os::fd::{AsFd, OwnedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -17,7 +18,7 @@ use rustix::{
 };
 use tokio::net::unix::pipe;
 
-use super::{gate::Pass, region};
+use super::{Data, gate::Pass, region};
 
 /// The most bytes of one range: what a connection has in its queue is bounded by it.
 pub(crate) const LONGEST: usize = region::LONGEST;
@@ -30,8 +31,13 @@ pub(super) struct Source {
 }
 
 pub(super) enum Origin {
-    File { file: Arc<File>, start: u64 },
+    File {
+        file: Arc<File>,
+        start: u64,
+    },
     Pipe(Arc<pipe::Receiver>),
+    /// A pipe of ours, which holds the range and nothing else.
+    Conduit(Arc<OwnedFd>),
 }
 
 impl Source {
@@ -112,6 +118,23 @@ impl Range {
         Self::new(Origin::Pipe(pipe), length, Some(pass))
     }
 
+    /// All that is in a pipe of ours, `length` bytes: read now if they cannot be a range.
+    ///
+    /// # Errors
+    /// The kernel's about reading.
+    pub(super) fn of_conduit(exit: &Arc<OwnedFd>, length: usize, pass: Pass) -> io::Result<Data> {
+        if let Some(range) = Self::new(Origin::Conduit(Arc::clone(exit)), length, Some(pass)) {
+            return Ok(range.into());
+        }
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            if retry_on_intr(|| read(exit, spare_capacity(&mut bytes)))? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(Bytes::from(bytes).into())
+    }
+
     fn new(origin: Origin, length: usize, pass: Option<Pass>) -> Option<Self> {
         if length == 0 || length > LONGEST || !region::is_there() {
             return None;
@@ -133,12 +156,8 @@ impl Range {
                     let position = self.source.offset(*start) + bytes.len() as u64;
                     retry_on_intr(|| pread(file, spare_capacity(&mut bytes), position))?
                 }
-                Origin::Pipe(pipe) => {
-                    let mut piece = vec![0; self.remaining - bytes.len()];
-                    let got = retry_on_intr(|| read(pipe, &mut piece[..]))?;
-                    bytes.extend_from_slice(&piece[..got]);
-                    got
-                }
+                Origin::Pipe(pipe) => read_some(pipe, &mut bytes, self.remaining)?,
+                Origin::Conduit(exit) => read_some(exit, &mut bytes, self.remaining)?,
             };
             if got == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -148,6 +167,14 @@ impl Range {
         self.remaining = 0;
         Ok(bytes.into())
     }
+}
+
+/// Until `length` bytes are there, and none that belongs to the next range.
+fn read_some(pipe: impl AsFd, bytes: &mut Vec<u8>, length: usize) -> io::Result<usize> {
+    let mut piece = vec![0; length - bytes.len()];
+    let got = retry_on_intr(|| read(&pipe, &mut piece[..]))?;
+    bytes.extend_from_slice(&piece[..got]);
+    Ok(got)
 }
 
 impl Buf for Range {
@@ -182,6 +209,7 @@ impl fmt::Debug for Range {
         let origin = match &self.source.origin {
             Origin::File { .. } => "file",
             Origin::Pipe(_) => "pipe",
+            Origin::Conduit(_) => "socket",
         };
         write!(f, "Range({} bytes of a {origin})", self.remaining)
     }

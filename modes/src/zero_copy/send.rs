@@ -138,6 +138,7 @@ fn move_range(
                 move_file(&socket, file, source.offset(*start) + done as u64, left)
             }
             Origin::Pipe(pipe) => move_pipe(&socket, pipe, left, more),
+            Origin::Conduit(exit) => move_pipe(&socket, exit, left, more),
         };
         match moved {
             Ok(0) => return Err(missing(&source)),
@@ -191,7 +192,7 @@ fn move_pipe(socket: impl AsFd, pipe: impl AsFd, count: usize, more: bool) -> Re
 fn missing(source: &Source) -> Failure {
     let what = match source.origin {
         Origin::File { .. } => "sending the file behind a response",
-        Origin::Pipe(_) => "sending the function's output",
+        Origin::Pipe(_) | Origin::Conduit(_) => "sending the function's output",
     };
     Failure::Source { what, why: io::ErrorKind::UnexpectedEof.into() }
 }

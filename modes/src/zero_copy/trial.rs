@@ -18,7 +18,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// How a pipe's bytes get to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// read(2) and write(2).
     Copy,
     /// splice(2).

@@ -6,6 +6,9 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::ExitCode;
@@ -19,7 +22,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub fn run_healthcheck(environment: &Environment) -> ExitCode {
     let target = health_target(environment);
     let result = if target.suppress_lock {
-        ask(target.port, LIMIT)
+        ask(target.port, target.socket.as_deref(), LIMIT)
     } else if target.lock_file.exists() {
         Ok(())
     } else {
@@ -35,14 +38,16 @@ pub fn run_healthcheck(environment: &Environment) -> ExitCode {
     }
 }
 
-fn ask(port: u16, limit: Duration) -> Result<(), String> {
-    if port == 0 {
+fn ask(port: u16, socket: Option<&Path>, limit: Duration) -> Result<(), String> {
+    if port == 0 && socket.is_none() {
         return Err("unable to ask for health: port=0 leaves the port to the system.".to_owned());
     }
-    match status_line(port, limit) {
+    let place = socket
+        .map_or_else(|| format!("127.0.0.1:{port}"), |path| format!("unix:{}", path.display()));
+    match status_line(port, socket, limit) {
         Ok(line) if is_ok(&line) => Ok(()),
         Ok(line) => Err(format!("unhealthy: {:?}", String::from_utf8_lossy(&line))),
-        Err(error) => Err(format!("unable to ask 127.0.0.1:{port} for health: {error}.")),
+        Err(error) => Err(format!("unable to ask {place} for health: {error}.")),
     }
 }
 
@@ -52,7 +57,7 @@ fn is_ok(line: &[u8]) -> bool {
 }
 
 /// Sends the request and returns the start of the answer up to its first line end.
-fn status_line(port: u16, limit: Duration) -> io::Result<Vec<u8>> {
+fn status_line(port: u16, socket: Option<&Path>, limit: Duration) -> io::Result<Vec<u8>> {
     /// More than any status line of ours.
     const LONGEST: usize = 128;
 
@@ -64,7 +69,11 @@ fn status_line(port: u16, limit: Duration) -> io::Result<Vec<u8>> {
     };
 
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
+    let mut stream = match socket {
+        None => TcpStream::connect_timeout(&address, left()?)?,
+        // The same calls from here on.
+        Some(path) => OwnedFd::from(UnixStream::connect(path)?).into(),
+    };
     stream.set_write_timeout(Some(left()?))?;
     let request =
         format!("GET /_/health HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
@@ -113,7 +122,7 @@ mod tests {
     #[test]
     fn healthy_answer_is_success() {
         let (port, server) = answer(&["HTTP/1.1 ", "200 OK\r\n", "Content-Length: 2\r\n\r\nOK"]);
-        assert_eq!(ask(port, LIMIT), Ok(()));
+        assert_eq!(ask(port, None, LIMIT), Ok(()));
         let request = server.join().unwrap();
         assert!(request.starts_with("GET /_/health HTTP/1.1\r\n"));
         assert!(request.contains(&format!("\r\nHost: 127.0.0.1:{port}\r\n")));
@@ -129,7 +138,7 @@ mod tests {
             &[],
         ] {
             let (port, server) = answer(pieces);
-            assert!(ask(port, LIMIT).is_err(), "{pieces:?}");
+            assert!(ask(port, None, LIMIT).is_err(), "{pieces:?}");
             server.join().unwrap();
         }
     }
@@ -138,10 +147,10 @@ mod tests {
     fn silence_ends_with_the_limit() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert!(ask(port, Duration::from_millis(50)).is_err());
+        assert!(ask(port, None, Duration::from_millis(50)).is_err());
         drop(listener);
-        assert!(ask(port, LIMIT).is_err());
-        assert!(ask(0, LIMIT).unwrap_err().contains("port=0"));
+        assert!(ask(port, None, LIMIT).is_err());
+        assert!(ask(0, None, LIMIT).unwrap_err().contains("port=0"));
     }
 
     #[test]

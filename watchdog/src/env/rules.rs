@@ -11,6 +11,8 @@ use crate::settings::{Mode, Settings};
 /// for a refused value.
 pub(super) fn check(reading: &mut Reading<'_>) {
     let Settings { mode, port, metrics_port, jwt_auth, .. } = reading.settings;
+    // Then the port is nobody's.
+    let port = if reading.settings.socket.is_some() { 0 } else { port };
 
     // Another mode is another program, and without authentication the function is open: no default
     // is a stand-in.

@@ -81,9 +81,6 @@ const BUFFERS: &[Mode] = &[Mode::Classic, Mode::Serializing];
 /// Modes that can store a body.
 const SPOOLS: &[Mode] = &[Mode::Classic, Mode::Serializing, Mode::Http];
 
-/// Modes whose responses may come from a pipe or file.
-const SENDS: &[Mode] = &[Mode::Classic, Mode::Serializing, Mode::Streaming, Mode::Static];
-
 const BOOLEAN: &str = "true or false (1, t, yes, on; 0, f, no, off)";
 const DURATION: &str = "seconds (10) or a Go duration (300ms, 1m30s)";
 const LIMIT: &str = "seconds (10) or a Go duration (300ms, 1m30s), 0 = off";

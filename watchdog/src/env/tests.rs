@@ -380,7 +380,12 @@ fn health_target_needs_no_usable_settings() {
         health_target(&environment(&[("TMPDIR", "/run/x"), ("suppress_lock", "1"), ("port", "9")]));
     assert_eq!(
         target,
-        HealthTarget { lock_file: "/run/x/.lock".into(), suppress_lock: true, port: 9 }
+        HealthTarget {
+            lock_file: "/run/x/.lock".into(),
+            suppress_lock: true,
+            port: 9,
+            socket: None
+        }
     );
 }
 

@@ -33,7 +33,21 @@ pub(super) fn parse(text: &str) -> Parsed<Upstream> {
     }
 }
 
+/// Reads `unix:/path`.
+///
+/// # Errors
+/// Everything else: the function would be served where nobody looks for it.
+pub(super) fn socket(text: &str) -> Parsed<Option<PathBuf>> {
+    let path =
+        text.strip_prefix("unix:").ok_or_else(|| Refusal::fatal("has no form that is known"))?;
+    socket_path(path).map(Some).map_err(|refusal| Refusal::fatal(refusal.problem))
+}
+
 fn unix(path: &str) -> Parsed<Upstream> {
+    Ok(Upstream::Unix { path: socket_path(path)? })
+}
+
+fn socket_path(path: &str) -> Parsed<PathBuf> {
     // `unix:///path` is the same address written as a URL with an empty authority.
     let path = path.strip_prefix("//").unwrap_or(path);
     if !path.starts_with('/') {
@@ -46,7 +60,7 @@ fn unix(path: &str) -> Parsed<Upstream> {
             "names no usable socket path (more than {MAX_SOCKET_PATH} bytes, or a NUL byte)"
         )));
     }
-    Ok(Upstream::Unix { path: PathBuf::from(path) })
+    Ok(PathBuf::from(path))
 }
 
 fn tcp(text: &str, rest: &str) -> Parsed<Upstream> {

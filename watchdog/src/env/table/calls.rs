@@ -1,8 +1,8 @@
 //! What runs, and what a call and its response look like.
 
 use super::{
-    BOOLEAN, BUFFERS, FORKS, Group, RUNS, SENDS, SIZE, SPOOLS, Variable, show_size,
-    show_size_limit, show_text, show_zero_copy, store,
+    BOOLEAN, BUFFERS, FORKS, Group, RUNS, SIZE, SPOOLS, Variable, show_size, show_size_limit,
+    show_text, show_zero_copy, store,
 };
 use crate::env::parsers;
 use crate::env::{fprocess, upstream};
@@ -158,8 +158,8 @@ pub(super) const RESPONSES: Group = Group {
         },
         Variable {
             names: &["zero_copy"],
-            modes: SENDS,
-            help: "let the kernel move the bytes of files and pipes to the client by itself",
+            modes: &Mode::ALL,
+            help: "let the kernel move the bytes of files, pipes and proxied answers to the client by itself",
             default: "auto",
             accepts: "auto, on or off",
             set: |s, v| store(&mut s.zero_copy, parsers::zero_copy(v)),

@@ -2,7 +2,7 @@
 
 use super::{DURATION, FORKS, Group, LIMIT, PORT, RUNS, Variable, show_count, show_limit, store};
 use crate::duration::render;
-use crate::env::parsers;
+use crate::env::{parsers, upstream};
 use crate::settings::{HEALTHCHECK_INTERVAL, Mode};
 
 pub(super) const LISTENERS: Group = Group {
@@ -16,6 +16,18 @@ pub(super) const LISTENERS: Group = Group {
             accepts: PORT,
             set: |s, v| store(&mut s.port, parsers::port(v)),
             show: |s| s.port.to_string(),
+        },
+        Variable {
+            names: &["listen_address"],
+            modes: &Mode::ALL,
+            help: "a socket in the file system calls arrive at, in the place of the port",
+            default: "none",
+            accepts: "unix:/path",
+            set: |s, v| store(&mut s.socket, upstream::socket(v)),
+            show: |s| {
+                let path = s.socket.as_ref();
+                path.map_or_else(|| "none".to_owned(), |path| format!("unix:{}", path.display()))
+            },
         },
         Variable {
             names: &["metrics_port"],

@@ -1,0 +1,130 @@
+//! What a function's process finds in its environment.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
+
+use watchdog::env;
+
+use super::directory::Place;
+use crate::{
+    error::{Error, Result},
+    function::FunctionSpec,
+};
+
+/// Marks every process of an instance.
+pub(super) const MARK: &str = "KENNEL_INSTANCE";
+
+/// What a function gets of the gateway's own variables, beside the locale: programs need them to
+/// be found and to find their files. Nothing else, as the rest may be nobody's business.
+const HANDED_DOWN: [&str; 9] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TZ", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+/// The part of the gateway's environment that is handed down.
+pub(super) fn base(
+    own: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let is_handed_down = |name: &OsStr| {
+        name.to_str().is_some_and(|name| HANDED_DOWN.contains(&name) || name.starts_with("LC_"))
+    };
+    own.into_iter().filter(|(name, _)| is_handed_down(name)).collect()
+}
+
+/// The whole environment of the watchdog of an instance; its author's words come before all but
+/// what would lose the function.
+pub(super) fn of(
+    base: &[(OsString, OsString)],
+    spec: &FunctionSpec,
+    place: &Place,
+    gateway: Option<u16>,
+) -> Vec<(OsString, OsString)> {
+    let mut all: BTreeMap<OsString, OsString> = base.iter().cloned().collect();
+    let mut set = |name: &str, value: &OsStr| {
+        all.insert(name.into(), value.into());
+    };
+    set("metrics_port", "0".as_ref());
+    set("log_format", "json".as_ref());
+    set("TMPDIR", place.tmp().as_os_str());
+    set("secret_mount_path", place.secrets().as_os_str());
+    set("OPENFAAS_NAME", spec.service.as_ref());
+    set("OPENFAAS_NAMESPACE", spec.namespace().as_ref());
+    if let Some(port) = gateway {
+        let url = format!("http://127.0.0.1:{port}");
+        set("gateway_url", url.as_ref());
+        set("OPENFAAS_URL", url.as_ref());
+    }
+    if let Some(command) = spec.env_process.as_deref().filter(|command| !command.is_empty()) {
+        set("fprocess", command.as_ref());
+    }
+    for (name, value) in spec.env_vars.iter().flatten() {
+        set(name, value.as_ref());
+    }
+    let mut listen = OsString::from("unix:");
+    listen.push(&place.socket);
+    set("listen_address", &listen);
+    set(MARK, place.id.as_ref());
+    all.into_iter().collect()
+}
+
+/// Says what the watchdog would say to the environment of an instance, before there is one.
+pub(super) fn check(base: &[(OsString, OsString)], spec: &FunctionSpec) -> Result<()> {
+    let nowhere = PathBuf::from("/instance");
+    let place = Place { id: String::new(), directory: nowhere.clone(), socket: nowhere };
+    let outcome = env::parse(&env::Environment::from_pairs(of(base, spec, &place, None)));
+    if outcome.settings.is_ok() {
+        return Ok(());
+    }
+    let fatal = outcome.mistakes.iter().filter(|mistake| mistake.fatal);
+    let mistakes: Vec<_> = fatal.map(ToString::to_string).collect();
+    let text = format!("function {} cannot be served: {}", spec.service, mistakes.join("; "));
+    Err(Error::Invalid(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(json: serde_json::Value) -> FunctionSpec {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn place() -> Place {
+        Place { id: "i".to_owned(), directory: "/d".into(), socket: "/s".into() }
+    }
+
+    #[test]
+    fn authors_win_but_nobody_loses_the_function() {
+        let spec = spec(serde_json::json!({
+            "service": "f", "image": "/", "envProcess": "cat",
+            "envVars": {"log_format": "text", "listen_address": "unix:/x", "A": "b", "PATH": "/p"},
+        }));
+        let base = base([("PATH".into(), "/bin".into()), ("TOKEN".into(), "secret".into())]);
+        let all: BTreeMap<_, _> = of(&base, &spec, &place(), Some(8080)).into_iter().collect();
+        let get = |name: &str| all.get(OsStr::new(name)).and_then(|value| value.to_str());
+        assert_eq!(get("log_format"), Some("text"));
+        assert_eq!(get("listen_address"), Some("unix:/s"));
+        assert_eq!((get("A"), get("PATH"), get("TOKEN")), (Some("b"), Some("/p"), None));
+        assert_eq!(get("fprocess"), Some("cat"));
+        assert_eq!(get("secret_mount_path"), Some("/d/secrets"));
+        assert_eq!(get("OPENFAAS_URL"), Some("http://127.0.0.1:8080"));
+        assert_eq!(get(MARK), Some("i"));
+    }
+
+    #[test]
+    fn what_the_watchdog_would_refuse_is_refused_at_once() {
+        check(&[], &spec(serde_json::json!({"service": "f", "envProcess": "cat"}))).unwrap();
+        for (json, named) in [
+            (serde_json::json!({"service": "f"}), "fprocess"),
+            (serde_json::json!({"service": "f", "envVars": {"mode": "x"}}), "mode"),
+            (
+                serde_json::json!({"service": "f", "envProcess": "x", "envVars": {"mode": "http"}}),
+                "http_upstream_url",
+            ),
+        ] {
+            let error = check(&[], &spec(json)).unwrap_err().to_string();
+            assert!(error.contains(named) && error.contains("function f"), "{error}");
+        }
+    }
+}
