@@ -16,6 +16,9 @@ use super::{
 };
 use crate::error::{Error, Result};
 
+/// The engine's own.
+const BUILT_IN: [&str; 3] = ["bridge", "host", "none"];
+
 /// The network.
 #[derive(Debug)]
 pub(super) struct Network {
@@ -35,6 +38,13 @@ struct Known {
 impl Network {
     /// Finds or makes it.
     pub(super) async fn open(engine: &Engine, name: String, gateway: &str) -> Result<Self> {
+        if BUILT_IN.contains(&name.as_str()) {
+            let text = format!(
+                "docker_network is {name:?}: functions do not find each other by name on the \
+                 engine's own networks. Choose another name; the network is made if it is not there"
+            );
+            return Err(Error::Invalid(text));
+        }
         let network = Self { name, gateway: gateway.to_owned(), known: RwLock::default() };
         network.ensure(engine).await?;
         Ok(network)
