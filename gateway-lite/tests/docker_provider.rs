@@ -18,7 +18,7 @@ use gateway_lite::{
 
 use self::{
     contract::{Ground, contract},
-    docker::ground::{Yard, yard},
+    docker::ground::{Yard, order_with, yard},
 };
 
 #[async_trait]
@@ -28,7 +28,7 @@ impl Ground for Yard {
     }
 
     fn order(&self, name: &str) -> Order {
-        self.order_with(name, serde_json::json!({}))
+        order_with(name, serde_json::json!({}))
     }
 
     fn unusable(&self) -> (FunctionSpec, String) {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use gateway_lite::{error::Error, provider::docker::build::build_image};
 
-use super::ground::{SOCKET, call, yard};
+use super::ground::{SOCKET, call, order_with, yard};
 
 fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -35,7 +35,7 @@ async fn template_with_a_handler_becomes_an_image() {
     let provider = yard.provider().await;
     let script = "cat greeting function/words; ls ignored large 2>/dev/null; true";
     let fields = serde_json::json!({"image": tag, "envProcess": "sh"});
-    let id = yard.running(&provider, &yard.order_with("built", fields)).await;
+    let id = yard.running(&provider, &order_with("built", fields)).await;
     assert_eq!(call(&provider, &id, script).await, "hello\nhandler's\nlarge\n");
 }
 

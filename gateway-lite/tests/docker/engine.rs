@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bollard::{
@@ -16,9 +16,12 @@ use gateway_lite::{
     error::Error,
     provider::{Provider, State},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    mount::{UnmountFlags, unmount},
+    process::{Pid, Signal, kill_process},
+};
 
-use super::ground::{Yard, call, eventually, left_out, state, yard, yard_at};
+use super::ground::{Yard, call, eventually, left_out, order_with, state, yard, yard_at};
 
 /// A second `dockerd`.
 struct Engine {
@@ -85,7 +88,14 @@ async fn engine_that_goes_away_and_comes_back_is_survived() {
     let bridge = bridge(&main).await;
     let mut engine = Engine::start(dir.path(), &bridge);
     let socket = dir.path().join("s").display().to_string();
-    let up = async || eventually("the engine", async || answers(&socket).await.is_some()).await;
+    let up = async || {
+        let begun = Instant::now();
+        while answers(&socket).await.is_none() {
+            let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(60), "no engine: {log}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
     up().await;
     let mut image = BytesMut::new();
     let mut saved = Box::pin(main.docker.export_images(&["kennel/alpine", super::ground::IMAGE]));
@@ -102,8 +112,8 @@ async fn engine_that_goes_away_and_comes_back_is_survived() {
 
     let yard = yard_at(&socket).await.unwrap();
     let provider = yard.provider().await;
-    let runs = yard.running(&provider, &yard.order_with("runs", serde_json::json!({}))).await;
-    let parked = yard.running(&provider, &yard.order_with("parked", serde_json::json!({}))).await;
+    let runs = yard.running(&provider, &order_with("runs", serde_json::json!({}))).await;
+    let parked = yard.running(&provider, &order_with("parked", serde_json::json!({}))).await;
     provider.park(&parked, Duration::from_secs(10)).await.unwrap();
     let mut changes = provider.changes();
     for signal in [Signal::TERM, Signal::KILL] {
@@ -115,6 +125,8 @@ async fn engine_that_goes_away_and_comes_back_is_survived() {
             other => panic!("{other:?}"),
         }
         tokio::time::timeout(Duration::from_secs(20), changes.changed()).await.unwrap().unwrap();
+        // Its containerd ends with it; where nobody reaps that, it would be taken for alive.
+        let _ = std::fs::remove_file(dir.path().join("exec/containerd/containerd.pid"));
         engine = Engine::start(dir.path(), &bridge);
         up().await;
         let mut told = Duration::from_secs(20);
@@ -135,4 +147,6 @@ async fn engine_that_goes_away_and_comes_back_is_survived() {
     .await;
     drop((provider, yard));
     drop(engine);
+    // What an engine that was killed leaves mounted.
+    while unmount(dir.path().join("data"), UnmountFlags::DETACH).is_ok() {}
 }

@@ -105,21 +105,6 @@ impl Yard {
         Containers::open(self.settings()).await.unwrap()
     }
 
-    pub(crate) fn order_with(&self, name: &str, more: serde_json::Value) -> Order {
-        let mut json = serde_json::json!({
-            "service": name, "namespace": "ns", "image": IMAGE, "labels": {"a": "b"},
-        });
-        json.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let spec: FunctionSpec = serde_json::from_value(json).unwrap();
-        Order {
-            function: FunctionId::new(name, spec.namespace()).unwrap(),
-            spec: Arc::new(spec),
-            revision: 7,
-            deployed: OffsetDateTime::now_utc(),
-            secrets: Vec::new(),
-        }
-    }
-
     /// An instance that takes calls.
     pub(crate) async fn running(&self, provider: &Containers, order: &Order) -> String {
         provider.prepare(&order.spec).await.unwrap();
@@ -181,6 +166,23 @@ impl Drop for Yard {
             });
         });
         let _ = clearing.join();
+    }
+}
+
+/// An order with some fields of one's own.
+pub(crate) fn order_with(name: &str, more: serde_json::Value) -> Order {
+    let mut json = serde_json::json!({
+        "service": name, "namespace": "ns", "image": IMAGE, "labels": {"a": "b"},
+    });
+    let serde_json::Value::Object(more) = more else { panic!("no fields") };
+    json.as_object_mut().unwrap().extend(more);
+    let spec: FunctionSpec = serde_json::from_value(json).unwrap();
+    Order {
+        function: FunctionId::new(name, spec.namespace()).unwrap(),
+        spec: Arc::new(spec),
+        revision: 7,
+        deployed: OffsetDateTime::now_utc(),
+        secrets: Vec::new(),
     }
 }
 

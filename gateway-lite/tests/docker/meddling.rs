@@ -14,7 +14,7 @@ use gateway_lite::{
     provider::{Provider, State, docker::Containers},
 };
 
-use super::ground::{Yard, call, eventually, state, yard};
+use super::ground::{Yard, call, eventually, order_with, state, yard};
 
 /// A function whose first process is `script`.
 async fn scripted(yard: &Yard, name: &str, script: &str, more: serde_json::Value) -> String {
@@ -39,7 +39,7 @@ async fn scripted(yard: &Yard, name: &str, script: &str, more: serde_json::Value
     let mut fields = serde_json::json!({"image": tag});
     fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     let provider = yard.provider().await;
-    yard.running(&provider, &yard.order_with(name, fields)).await
+    yard.running(&provider, &order_with(name, fields)).await
 }
 
 async fn failure(provider: &Containers, id: &str, words: &[&str]) {
@@ -80,7 +80,7 @@ async fn what_runs_out_of_memory_is_started_again_and_says_why() {
 async fn what_somebody_else_ends_is_told_and_can_be_started() {
     let Some(yard) = yard().await else { return };
     let provider = yard.provider().await;
-    let id = yard.running(&provider, &yard.order_with("ended", serde_json::json!({}))).await;
+    let id = yard.running(&provider, &order_with("ended", serde_json::json!({}))).await;
     assert_eq!(call(&provider, &id, "a").await, "A");
     let container = yard.container(&id).await;
     let mut changes = provider.changes();
@@ -109,7 +109,7 @@ async fn what_somebody_else_ends_is_told_and_can_be_started() {
 async fn containers_of_others_are_not_touched() {
     let Some(yard) = yard().await else { return };
     let provider = yard.provider().await;
-    let id = provider.create(&yard.order_with("mine", serde_json::json!({}))).await.unwrap().id;
+    let id = provider.create(&order_with("mine", serde_json::json!({}))).await.unwrap().id;
     // Somebody made a container from an image of ours, which inherits all labels.
     let labels = yard.inspect(&id).await.config.unwrap().labels.unwrap();
     let body = ContainerCreateBody {
@@ -161,7 +161,7 @@ async fn networks_of_others_are_not_shared_unless_nobody_made_them() {
 async fn gateway_that_was_killed_while_it_parked_keeps_what_runs() {
     let Some(yard) = yard().await else { return };
     let provider = yard.provider().await;
-    let id = yard.running(&provider, &yard.order_with("half", serde_json::json!({}))).await;
+    let id = yard.running(&provider, &order_with("half", serde_json::json!({}))).await;
     drop(provider);
     let no = RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None };
     let update = ContainerUpdateBody { restart_policy: Some(no), ..Default::default() };
@@ -177,7 +177,7 @@ async fn what_somebody_else_removes_leaves_no_secret() {
     let provider = yard.provider().await;
     let secret = yard.directory.path().join("secret");
     fs::write(&secret, "s3cret").unwrap();
-    let mut order = yard.order_with("gone", serde_json::json!({}));
+    let mut order = order_with("gone", serde_json::json!({}));
     order.secrets = vec![("key".to_owned(), secret)];
     let id = yard.running(&provider, &order).await;
     let copies = yard.directory.path().join("data/docker-secrets").join(&id);

@@ -9,7 +9,7 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::ground::{call, yard};
+use super::ground::{call, order_with, yard};
 
 #[tokio::test]
 async fn secrets_are_readable_by_the_images_user_and_nobody_else_here() {
@@ -19,7 +19,7 @@ async fn secrets_are_readable_by_the_images_user_and_nobody_else_here() {
     fs::write(&secret, "s3cret").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     let command = serde_json::json!({"envProcess": "cat /var/openfaas/secrets/key"});
-    let mut order = yard.order_with("secret", command);
+    let mut order = order_with("secret", command);
     order.secrets = vec![("key".to_owned(), secret)];
     let id = yard.running(&provider, &order).await;
     assert_eq!(call(&provider, &id, "").await, "s3cret");
@@ -49,7 +49,7 @@ async fn read_only_roots_can_be_written_in_tmp_only() {
     for (name, readonly, expected) in
         [("readonly", true, "exec\n1777\n"), ("writable", false, "root\nexec\n1777\n")]
     {
-        let id = yard.running(&provider, &yard.order_with(name, fields(readonly))).await;
+        let id = yard.running(&provider, &order_with(name, fields(readonly))).await;
         assert_eq!(call(&provider, &id, script).await, expected);
         let host = yard.inspect(&id).await.host_config.unwrap();
         assert_eq!(host.readonly_rootfs, Some(readonly));
@@ -60,8 +60,7 @@ async fn read_only_roots_can_be_written_in_tmp_only() {
 async fn functions_have_few_rights_and_no_health_checks() {
     let Some(yard) = yard().await else { return };
     let provider = yard.provider().await;
-    let order =
-        yard.order_with("rights", serde_json::json!({"envProcess": "cat /proc/self/status"}));
+    let order = order_with("rights", serde_json::json!({"envProcess": "cat /proc/self/status"}));
     let id = yard.running(&provider, &order).await;
     let status = call(&provider, &id, "").await;
     for line in ["CapBnd:\t0000000000000000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"] {
@@ -82,7 +81,7 @@ async fn absurd_amounts_are_clamped_and_given_back_word_for_word() {
     let rows = [("128m", "1m"), ("8Ei", "100000")];
     for (n, (memory, cpu)) in rows.into_iter().enumerate() {
         let amounts = serde_json::json!({"memory": memory, "cpu": cpu});
-        let order = yard.order_with(
+        let order = order_with(
             &format!("clamp{n}"),
             serde_json::json!({"limits": amounts, "requests": amounts}),
         );
@@ -119,13 +118,13 @@ async fn functions_find_each_other_and_the_gateway() {
     let says = |name: &str, namespace: &str| {
         let words =
             serde_json::json!({"namespace": namespace, "envProcess": format!("echo {namespace}")});
-        yard.order_with(name, words)
+        order_with(name, words)
     };
     for namespace in ["ns", "other"] {
         let id = yard.running(&provider, &says("name", namespace)).await;
         assert_eq!(call(&provider, &id, "").await, format!("{namespace}\n"));
     }
-    let caller = yard.order_with("caller", serde_json::json!({"envProcess": "sh"}));
+    let caller = order_with("caller", serde_json::json!({"envProcess": "sh"}));
     let id = yard.running(&provider, &caller).await;
     let script = format!(
         "for host in name:8080 name.ns:8080 name.other:8080 gateway:{port} gateway.openfaas:{port}; \
