@@ -10,8 +10,8 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use modes::{Body, Context, Deadline};
 use watchdog::{
-    account::{Entry, Ledger, Sent},
-    phase::Phase,
+    account::{Account, Entry, Ledger, Sent},
+    fields::Fields,
 };
 
 use crate::{
@@ -67,16 +67,16 @@ pub struct Invoker {
 }
 
 impl Invoker {
-    /// Answers `request`, whose path begins with `/function/`, on the connection of `phase`.
+    /// Answers `request`, whose path begins with `/function/`, on the connection of `account`.
     pub async fn call(
         &self,
         mut request: Request<Incoming>,
-        phase: &Arc<Phase>,
+        account: &Arc<Account>,
         peer: Option<IpAddr>,
         origin: Origin,
     ) -> Response<Sent> {
         let marks = Marks::set(&mut request);
-        let mut entry = Entry::open(&self.ledger, phase, &request);
+        let mut entry = Entry::open(account, &request, &Fields::of(request.headers()));
         let mut response = self.answer(request, peer, origin, &mut entry).await;
         marks.show(&mut response);
         entry.answer(response)

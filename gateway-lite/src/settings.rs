@@ -15,6 +15,7 @@ pub enum ProviderKind {
 
 /// Every setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// Who starts replicas.
     pub provider: ProviderKind,
@@ -26,6 +27,8 @@ pub struct Settings {
     pub docker_config: Option<PathBuf>,
     /// Where what has to be kept is kept.
     pub data: PathBuf,
+    /// Whether limits of processes are kept by control groups, where those can be made.
+    pub control_groups: bool,
     /// The address to listen on.
     pub address: IpAddr,
     /// The port for calls and the control plane; 0 for any free one.

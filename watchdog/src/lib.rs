@@ -15,6 +15,7 @@ pub mod connection;
 mod dispatch;
 pub mod duration;
 pub mod env;
+pub mod fields;
 pub mod health;
 mod init;
 pub mod limit;
@@ -22,6 +23,7 @@ mod listen;
 mod lock;
 pub mod log;
 pub mod metrics;
+mod open;
 pub mod phase;
 pub mod respond;
 pub mod router;
@@ -37,9 +39,15 @@ use crate::{cli::Action, config::Config, log::Log};
 /// The whole program.
 #[must_use]
 pub fn main_impl() -> ExitCode {
+    main_behind(0)
+}
+
+/// The whole program as a sub-command of another one, behind `words` further arguments.
+#[must_use]
+pub fn main_behind(words: usize) -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let environment = env::Environment::from_process();
-    let code = match cli::parse(arguments.iter().cloned()) {
+    let code = match cli::parse(arguments.iter().skip(words).cloned()) {
         Action::Exit(code) => code,
         Action::RunHealthcheck => cli::run_healthcheck(&environment),
         Action::PrintConfig => cli::print_config(&env::parse(&environment)),
