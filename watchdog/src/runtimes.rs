@@ -7,7 +7,7 @@
 //!
 //! The program's first thread has a loop of its own ([`current`]) and is none of these: whatever
 //! calls do to theirs, somebody is there to accept, to answer probes and to hear signals
-//! ([`dispatch`](crate::dispatch)).
+//! (`dispatch`).
 
 use std::{io, sync::mpsc, thread};
 
