@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use watchdog::metrics::Metrics;
 
 fn count(c: &mut Criterion) {
-    let Ok(metrics) = Metrics::new() else { return };
+    let metrics = Metrics::default();
     c.bench_function("metrics of one call", |b| {
         b.iter(|| {
             let in_flight = metrics.begin();

@@ -78,6 +78,9 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves who comes to `listener`, until the doors close.
+///
+/// # Errors
+/// No thread could be started for calls.
 pub async fn accept(
     listener: TcpListener,
     origin: Origin,

@@ -44,6 +44,25 @@ fn respond(mode: &str, size: u64) {
     assert_small(&dog);
 }
 
+/// A connection gives its buffers back when it rests. Opening these takes longer than it takes a connection to rest,
+/// for each has a process started.
+#[test]
+fn idle_connection_costs_less_than_14_kb() {
+    const CONNECTIONS: u64 = 500;
+    let dog = patient("classic").fprocess("cat").start();
+    let connect = || {
+        let mut client = dog.connect();
+        client.send(Request::get("/").to_bytes());
+        assert_eq!(client.read_response().status(), 200);
+        client
+    };
+    let _first = connect();
+    let before = dog.peak_rss_kb();
+    let _idle: Vec<Client> = (0..CONNECTIONS).map(|_| connect()).collect();
+    let each = dog.peak_rss_kb().saturating_sub(before) / CONNECTIONS;
+    assert!(each < 14, "{each} kB a connection");
+}
+
 /// A request of this many zero bytes, counted by the function.
 fn receive(mode: &str, size: u64) {
     let dog = patient(mode).fprocess("wc -c").start();

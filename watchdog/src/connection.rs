@@ -23,8 +23,9 @@ use crate::phase::{Now, Phase};
 
 mod linger;
 mod nearby;
+pub(crate) mod rest;
 
-use self::{linger::Linger, nearby::Nearby};
+use self::{linger::Linger, nearby::Nearby, rest::Held};
 
 /// What one connection is allowed; `None` for ever.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +65,11 @@ pub struct Connection {
     look: Timer,
     linger: Option<Linger>,
     nearby: Nearby,
+    held: Held,
+    /// Whoever lent it to hyper takes it back for a rest.
+    lent: bool,
+    /// hyper was told that the client has left, so that it goes; the client has not.
+    rests: bool,
 }
 
 impl Connection {
@@ -82,6 +88,9 @@ impl Connection {
             look: Timer::default(),
             linger: None,
             nearby: Nearby::default(),
+            held: Held::default(),
+            lent: false,
+            rests: false,
         }
     }
 
@@ -94,6 +103,7 @@ impl Connection {
         }
         let allowed = match now {
             Now::New | Now::Head => self.timeouts.head,
+            Now::Idle if self.may_rest() => Some(rest::AFTER),
             Now::Idle => self.timeouts.idle,
             Now::Call | Now::Flush | Now::Tunnel => None,
         };
@@ -227,8 +237,16 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         match &result {
-            Poll::Pending => self.poll_late(cx),
+            Poll::Pending => {
+                let now = self.phase.now();
+                self.held.starved(now);
+                let late = self.poll_late(cx);
+                self.rests = now == Now::Idle && self.may_rest() && late.is_ready();
+                late
+            }
             Poll::Ready(Ok(())) if buffer.filled().len() > before => {
+                self.held.fed();
+                self.rests = false;
                 if matches!(self.phase.now(), Now::New | Now::Idle) {
                     self.phase.set(Now::Head);
                     if buffer.filled()[before..].starts_with(HTTP_2) {
@@ -298,6 +316,9 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.rests {
+            return Poll::Ready(Ok(()));
+        }
         this.phase.flushed();
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;

@@ -1,22 +1,26 @@
-//! Prometheus metrics, with the names, labels and buckets that dashboards know.
+//! Prometheus metrics (text format 0.0.4), with the names, labels and buckets that dashboards know.
 
 mod process;
+mod series;
 mod spares;
 
 use std::{
-    sync::{Arc, OnceLock},
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use http::{Method, StatusCode};
 use modes::spare::Counters;
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
-};
+
+use self::series::{Labels, Series};
 
 /// The content type of [`Metrics::render`].
-pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
 
 /// How many series are kept at hand. A function answers with a handful.
 const AT_HAND: usize = 64;
@@ -24,115 +28,95 @@ const AT_HAND: usize = 64;
 /// Counts of calls since the start.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
-    total: IntCounterVec,
-    duration: HistogramVec,
-    in_flight: IntGauge,
-    /// Series that have occurred: looking one up by its labels hashes them twice a call.
-    at_hand: [OnceLock<Series>; AT_HAND],
-}
-
-/// What is counted for one status and method.
-#[derive(Debug)]
-struct Series {
-    status: StatusCode,
-    method: MethodLabel,
-    total: IntCounter,
-    duration: Histogram,
+    /// Every series that has occurred, in the order in which it is shown.
+    series: Mutex<BTreeMap<Labels, Arc<Series>>>,
+    /// The same without a lock, as far as places do not collide.
+    at_hand: [OnceLock<(Labels, Arc<Series>)>; AT_HAND],
+    in_flight: Arc<AtomicI64>,
+    spares: OnceLock<Arc<Counters>>,
 }
 
 /// A call that is counted as in flight until this is dropped.
 #[derive(Debug)]
-pub struct InFlight(IntGauge);
+pub struct InFlight(Arc<AtomicI64>);
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            series: Mutex::default(),
+            at_hand: [const { OnceLock::new() }; AT_HAND],
+            in_flight: Arc::default(),
+            spares: OnceLock::new(),
+        }
+    }
+}
 
 impl Metrics {
-    /// All zero.
-    ///
-    /// # Errors
-    /// Never in practice: the names are constant and distinct.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let labels = ["code", "method"];
-        let total = IntCounterVec::new(
-            Opts::new("http_requests_total", "Total number of HTTP requests."),
-            &labels,
-        )?;
-        // The crate's default buckets are those of the Go client: .005 to 10.
-        let duration = HistogramVec::new(
-            HistogramOpts::new(
-                "http_request_duration_seconds",
-                "Seconds spent serving HTTP requests.",
-            ),
-            &labels,
-        )?;
-        let in_flight =
-            IntGauge::new("http_requests_in_flight", "Number of HTTP requests being served.")?;
-        registry.register(Box::new(total.clone()))?;
-        registry.register(Box::new(duration.clone()))?;
-        registry.register(Box::new(in_flight.clone()))?;
-        let at_hand = [const { OnceLock::new() }; AT_HAND];
-        Ok(Self { registry, total, duration, in_flight, at_hand })
-    }
-
-    /// Shows what happens to spares, too.
-    ///
-    /// # Errors
-    /// Never in practice: the names are constant, and this is called once.
-    pub fn show_spares(&self, counters: Arc<Counters>) -> Result<(), prometheus::Error> {
-        self.registry.register(Box::new(spares::Spares::new(counters)?))
+    /// Shows what happens to spares, too. The first counters that are given stay.
+    pub fn show_spares(&self, counters: Arc<Counters>) {
+        self.spares.get_or_init(|| counters);
     }
 
     /// One more call in flight.
     #[must_use]
     pub fn begin(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(Arc::clone(&self.in_flight))
     }
 
     /// One finished call, with the status that was sent.
     pub fn record(&self, status: StatusCode, method: MethodLabel, took: Duration) {
+        let labels = Labels { status: status.as_u16(), method };
         // 7 is prime to the table's size: neighbouring statuses and methods stay apart.
-        let place = (usize::from(status.as_u16()) * 7 + method as usize) % AT_HAND;
-        let series = self.at_hand[place].get_or_init(|| self.find(status, method));
-        if series.status == status && series.method == method {
+        let place = (usize::from(labels.status) * 7 + method as usize) % AT_HAND;
+        let (owner, series) = self.at_hand[place].get_or_init(|| (labels, self.find(labels)));
+        if *owner == labels {
             series.record(took);
         } else {
-            self.find(status, method).record(took);
+            self.find(labels).record(took);
         }
     }
 
-    fn find(&self, status: StatusCode, method: MethodLabel) -> Series {
-        let labels = [status.as_str(), method.as_str()];
-        Series {
-            status,
-            method,
-            total: self.total.with_label_values(&labels),
-            duration: self.duration.with_label_values(&labels),
-        }
+    fn find(&self, labels: Labels) -> Arc<Series> {
+        // Nothing that panics runs under the lock.
+        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(labels).or_default())
     }
 
     /// The text that a scrape gets.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
+        let all = self.series.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        series::render_durations(&mut text, &all);
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        family(
+            &mut text,
+            "http_requests_in_flight",
+            "gauge",
+            "Number of HTTP requests being served.",
+        );
         // Writing to a string cannot fail.
-        let _ = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
+        let _ = writeln!(text, "http_requests_in_flight {in_flight}");
+        series::render_totals(&mut text, &all);
+        if let Some(counters) = self.spares.get() {
+            spares::render(&mut text, counters);
+        }
         process::render(&mut text);
         text
     }
 }
 
-impl Series {
-    fn record(&self, took: Duration) {
-        self.total.inc();
-        self.duration.observe(took.as_secs_f64());
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
+/// The lines that introduce a metric.
+fn family(text: &mut String, name: &str, kind: &str, help: &str) {
+    // Writing to a string cannot fail.
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
 }
 
 /// A method as a label: one word for all that the standard does not name, so that no client can
@@ -197,7 +181,7 @@ mod tests {
 
     #[test]
     fn series_that_share_a_place_are_counted_apart() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::default();
         let methods = [MethodLabel::Get, MethodLabel::Post, MethodLabel::Unknown];
         for round in 1..=2 {
             let all = (200..300).flat_map(|code| methods.map(|method| (code, method)));

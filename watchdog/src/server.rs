@@ -17,7 +17,7 @@ use crate::{
     account::{Ledger, Sent},
     auth::{self, Authenticator},
     config::Config,
-    connection::{self, Connection, Timeouts},
+    connection::{self, Connection, Timeouts, rest::Lender},
     dispatch::{self, First},
     health::Health,
     limit::Limiter,
@@ -77,9 +77,6 @@ pub enum Error {
     /// The host.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
-    /// Metrics cannot be registered.
-    #[error("cannot start the metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
 }
 
 /// Serves until a signal or the function's death.
@@ -114,9 +111,9 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     for line in config.banner {
         tracing::info!("{line}");
     }
-    let metrics = Metrics::new()?;
+    let metrics = Metrics::default();
     if let Some(spares) = mode.spares() {
-        metrics.show_spares(spares)?;
+        metrics.show_spares(spares);
     }
     let doors = Doors::default();
     let router = Arc::new(Router {
@@ -293,14 +290,49 @@ async fn receive(accepted: Accepted, calls: Handle) {
 async fn serve(accepted: Accepted, calls: Option<Handle>) {
     let Accepted { stream, peer, router, timeouts, doors } = accepted;
     let phase = Arc::new(Phase::default());
-    let io = TokioIo::new(Connection::new(stream, timeouts, Arc::clone(&phase)));
+    let mut connection = Connection::new(stream, timeouts, Arc::clone(&phase));
+    let (router, calls) = (&router, calls.as_ref());
+    let place = Place { peer, router, phase: &phase, doors: &doors, calls };
+    loop {
+        let in_time = tokio::select! {
+            in_time = connection.rest() => in_time,
+            () = doors.closing.cancelled() => true,
+        };
+        if !in_time {
+            return;
+        }
+        // Boxed: a connection that rests has no room for it.
+        match Box::pin(converse(connection, place)).await {
+            Some(rests) => connection = rests,
+            None => return,
+        }
+    }
+}
+
+/// Where a connection is served.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    peer: Option<IpAddr>,
+    router: &'a Arc<Router>,
+    phase: &'a Arc<Phase>,
+    doors: &'a Doors,
+    /// For calls, if not this loop.
+    calls: Option<&'a Handle>,
+}
+
+/// Serves until there is nothing more to do, or nothing for the moment: then the connection comes
+/// back.
+async fn converse(connection: Connection, place: Place<'_>) -> Option<Connection> {
+    let Place { peer, router, phase, doors, calls } = place;
+    let lender = Lender::default();
+    let io = TokioIo::new(lender.lend(connection));
     let service = service_fn(|request| {
-        let (router, phase) = (Arc::clone(&router), Arc::clone(&phase));
-        let elsewhere = calls.as_ref().filter(|_| !router.is_probe(&request)).cloned();
+        let elsewhere = calls.filter(|_| !router.is_probe(&request)).cloned();
         async move {
             Ok::<_, Infallible>(match elsewhere {
-                None => router.route(request, &phase, peer).await,
+                None => router.route(request, phase, peer).await,
                 Some(calls) => {
+                    let (router, phase) = (Arc::clone(router), Arc::clone(phase));
                     Box::pin(dispatch::route_on(calls, router, request, phase, peer)).await
                 }
             })
@@ -314,29 +346,35 @@ async fn serve(accepted: Accepted, calls: Option<Handle>) {
         .max_buf_size(HEAD_BYTES + 64 * 1024)
         .serve_connection(io, service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = doors.closing.cancelled() => {
-            // A request may have been on its way when the doors closed.
-            let last = timeout(LAST_MOMENT, connection.as_mut());
-            match if phase.is_reading_head() { last.await.ok() } else { None } {
-                Some(result) => result,
-                None if phase.is_reading_head() => return,
-                None => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        result = connection.as_mut() => result,
-                        () = doors.cut.cancelled() => {
-                            phase.cut("the watchdog stopped before it was complete");
-                            return;
+    let result = {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            result = connection.as_mut() => result,
+            () = doors.closing.cancelled() => {
+                // A request may have been on its way when the doors closed.
+                let last = timeout(LAST_MOMENT, connection.as_mut());
+                match if phase.is_reading_head() { last.await.ok() } else { None } {
+                    Some(result) => result,
+                    None if phase.is_reading_head() => return None,
+                    None => {
+                        connection.as_mut().graceful_shutdown();
+                        tokio::select! {
+                            result = connection.as_mut() => result,
+                            () = doors.cut.cancelled() => {
+                                phase.cut("the watchdog stopped before it was complete");
+                                return None;
+                            }
                         }
                     }
                 }
             }
         }
     };
-    unreadable(&router, &phase, result.err().as_ref());
+    let returned = lender.returned();
+    if returned.is_none() {
+        unreadable(router, phase, result.err().as_ref());
+    }
+    returned
 }
 
 /// The line and the count of a request that never became a call: what hyper or the connection

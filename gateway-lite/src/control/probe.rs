@@ -28,7 +28,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// Returns once the replica at `target` says that it takes calls.
 pub(super) async fn ready(target: Target, policy: &Policy) {
     // Not the proxy of its calls: its connections belong to the event loops that make them.
-    let proxy = Proxy::new(target, "");
+    let proxy = Proxy::new(target, "", modes::ZeroCopy::Off);
     let path = policy.ready_path.as_deref().unwrap_or(READY_PATH);
     let begun = tokio::time::Instant::now();
     let mut pause = SHORTEST;
@@ -98,7 +98,11 @@ mod tests {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let proxy = Proxy::new(Target::Tcp { host: "127.0.0.1".to_owned(), port }, "");
+        let proxy = Proxy::new(
+            Target::Tcp { host: "127.0.0.1".to_owned(), port },
+            "",
+            modes::ZeroCopy::Off,
+        );
         assert!(!says_ready(&proxy, "/up").await);
     }
 }

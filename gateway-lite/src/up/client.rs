@@ -53,7 +53,11 @@ impl Client {
         let target = Target::Tcp { host, port: uri.port_u16().unwrap_or(80) };
         let base = uri.path().trim_end_matches('/').to_owned();
         let address = address.trim_end_matches('/').to_owned();
-        Ok(Self { proxy: Proxy::new(target, &base), address, authorization: None })
+        Ok(Self {
+            proxy: Proxy::new(target, &base, modes::ZeroCopy::Off),
+            address,
+            authorization: None,
+        })
     }
 
     /// Shows a name and a password from now on.
@@ -153,7 +157,7 @@ impl Client {
         body: Option<&Value>,
         deadline: Option<Deadline>,
     ) -> Result<http::Response<Body>> {
-        let body = body.map(|body| Body::full(body.to_string())).unwrap_or_else(Body::empty);
+        let body = body.map_or_else(Body::empty, |body| Body::full(body.to_string()));
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() =

@@ -97,14 +97,11 @@ fn one(name: &str, part: &FunctionPart, place: Place<'_>) -> Result<Planned> {
             let image = part.image.clone().ok_or_else(|| {
                 about("has no image: name the one to build or to fetch".to_owned())
             })?;
-            let build = match folder.filter(|_| !part.skip_build) {
-                Some(context) => Some(Build {
-                    handler: handler.filter(|handler| *handler != context),
-                    context,
-                    arguments: arguments(part),
-                }),
-                None => None,
-            };
+            let build = folder.filter(|_| !part.skip_build).map(|context| Build {
+                handler: handler.filter(|handler| *handler != context),
+                context,
+                arguments: arguments(part),
+            });
             (tagged(image), build)
         }
     };

@@ -1,12 +1,13 @@
 //! TLS for issuers with a public address.
 
+mod provider;
+
 use std::io;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
@@ -32,7 +33,7 @@ fn configuration() -> io::Result<ClientConfig> {
             format!("no certificate authorities on this system{cause}"),
         ));
     }
-    Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    Ok(ClientConfig::builder_with_provider(Arc::new(provider::provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?
         .with_root_certificates(roots)
