@@ -11,9 +11,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::{
-    Client, DEADLINE, Ended, Metrics, Request, Response, capture::Capture, procfs,
-};
+use crate::{Client, DEADLINE, Ended, Metrics, Request, Response, capture::Capture, procfs};
 
 mod control;
 mod function;

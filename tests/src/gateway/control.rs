@@ -1,6 +1,6 @@
 //! What is asked of the control plane.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 

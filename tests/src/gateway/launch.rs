@@ -110,9 +110,8 @@ impl GatewayLaunch {
                 ended && told_address(log).is_none()
             };
             while told_address(&stderr.text()).is_none() {
-                let said = stderr.wait(Duration::from_millis(100), |log| {
-                    told_address(log).is_some()
-                });
+                let said =
+                    stderr.wait(Duration::from_millis(100), |log| told_address(log).is_some());
                 if !said && ended(&stderr.text(), &mut child) {
                     break;
                 }

@@ -73,9 +73,7 @@ impl Load {
     #[track_caller]
     pub fn wait_for(&self, calls: u64) {
         let until = self.shared.calls.load(Ordering::Acquire) + calls;
-        eventually(DEADLINE, "calls to end", || {
-            self.shared.calls.load(Ordering::Acquire) >= until
-        });
+        eventually(DEADLINE, "calls to end", || self.shared.calls.load(Ordering::Acquire) >= until);
     }
 
     /// Stops it: how many calls there were, and what went wrong.

@@ -24,8 +24,9 @@ pub enum Provider {
 const IMAGE: &str = "kennel-e2e/function:latest";
 
 /// What functions need; the rest is `sh`.
-const PROGRAMS: [&str; 13] = [
-    "sh", "cat", "sleep", "tr", "head", "env", "ls", "seq", "dd", "touch", "rm", "wc", "printf",
+const PROGRAMS: [&str; 14] = [
+    "sh", "bash", "cat", "sleep", "tr", "head", "env", "ls", "seq", "dd", "touch", "rm", "wc",
+    "printf",
 ];
 
 /// Runs what the function's author wrote.

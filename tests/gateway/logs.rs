@@ -1,0 +1,157 @@
+//! What functions write, as the control plane gives it out.
+
+use e2e::{
+    Client, Request,
+    gateway::{Function, Gateway, Provider},
+};
+use serde_json::Value;
+
+use crate::gateway;
+
+on_every_provider! {
+    lines_of_all_replicas_are_merged_in_order
+    tail_gives_the_last_lines
+    since_leaves_out_what_is_older
+    followers_get_each_line_as_it_is_written
+    followers_see_replicas_that_come_later
+    instance_picks_one_replica
+    logs_outlive_the_gateway
+    stream_ends_with_its_function
+}
+
+const WRITES: &str = "read -r line; echo \"$line\" >&2";
+
+fn texts(lines: &[Value]) -> Vec<String> {
+    lines.iter().filter_map(|line| line["text"].as_str()).map(str::to_owned).collect()
+}
+
+/// Calls the function and waits until its line is there.
+#[track_caller]
+fn write(gateway: &Gateway, line: &str) {
+    assert_eq!(gateway.post("/function/f", format!("{line}\n")).status(), 200);
+    e2e::eventually(e2e::DEADLINE, "the line", || {
+        texts(&gateway.logs("f", "")).iter().any(|text| text == line)
+    });
+}
+
+fn follow(gateway: &Gateway, query: &str) -> Client {
+    let request = Request::get(&format!("/system/logs?name=f&follow=true{query}"))
+        .header("Authorization", gateway.authorization().unwrap());
+    let mut client = gateway.connect();
+    client.send(request.to_bytes());
+    let head = client.read_head();
+    assert_eq!((head.status, head.header("Content-Type")), (200, Some("application/x-ndjson")));
+    client
+}
+
+#[track_caller]
+fn next(client: &mut Client) -> String {
+    let mut bytes = Vec::new();
+    while bytes.last() != Some(&b'\n') {
+        bytes.extend(client.read_chunk_data());
+    }
+    let line: Value = serde_json::from_slice(&bytes).unwrap();
+    line["text"].as_str().unwrap().to_owned()
+}
+
+fn lines_of_all_replicas_are_merged_in_order(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.deploy(&Function::sh("f", WRITES).label("com.openfaas.scale.min", "2"));
+    gateway.wait_ready("f", 2);
+    let sent: Vec<_> = (0..8).map(|number| format!("line {number}")).collect();
+    for line in &sent {
+        write(&gateway, line);
+    }
+    let lines = gateway.logs("f", "&tail=-1");
+    assert_eq!(texts(&lines), sent);
+    let instances: std::collections::BTreeSet<_> =
+        lines.iter().filter_map(|line| line["instance"].as_str()).collect();
+    assert_eq!(instances.len(), 2, "{lines:?}");
+    for line in &lines {
+        assert_eq!((&line["name"], &line["namespace"]), (&"f".into(), &"openfaas-fn".into()));
+        let time = line["timestamp"].as_str().unwrap();
+        assert!(time.ends_with('Z') && time.contains('.'), "{time}");
+    }
+}
+
+fn tail_gives_the_last_lines(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.run(&Function::sh("f", "seq 100 >&2"));
+    assert_eq!(gateway.get("/function/f").status(), 200);
+    e2e::eventually(e2e::DEADLINE, "a hundred lines", || gateway.logs("f", "").len() == 100);
+    assert_eq!(texts(&gateway.logs("f", "&tail=3")), ["98", "99", "100"]);
+    assert_eq!(gateway.logs("f", "&tail=1000").len(), 100);
+    assert_eq!(gateway.logs("f", "&tail=0").len(), 100);
+    let mut client = follow(&gateway, "&tail=1");
+    assert_eq!(next(&mut client), "100");
+}
+
+fn since_leaves_out_what_is_older(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.run(&Function::sh("f", WRITES));
+    write(&gateway, "old");
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    write(&gateway, "new");
+    let time = gateway.logs("f", "").last().unwrap()["timestamp"].as_str().unwrap().to_owned();
+    assert_eq!(texts(&gateway.logs("f", &format!("&since={time}"))), ["new"]);
+    assert!(gateway.logs("f", "&since=2100-01-01T00:00:00Z").is_empty());
+    assert_eq!(gateway.logs("f", "&since=2000-01-01T00:00:00%2B02:00").len(), 2);
+}
+
+fn followers_get_each_line_as_it_is_written(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.run(&Function::sh("f", WRITES));
+    write(&gateway, "before");
+    let mut client = follow(&gateway, "&tail=-1");
+    assert_eq!(next(&mut client), "before");
+    for number in 0..5 {
+        let line = format!("line {number}");
+        assert_eq!(gateway.post("/function/f", format!("{line}\n")).status(), 200);
+        assert_eq!(next(&mut client), line);
+    }
+}
+
+fn followers_see_replicas_that_come_later(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.run(&Function::sh("f", WRITES));
+    let mut client = follow(&gateway, "");
+    let update = gateway.try_update(&Function::sh("f", WRITES).env("VERSION", "2"));
+    assert_eq!(update.status(), 202, "{}", update.text());
+    assert_eq!(gateway.post("/function/f", "of the second\n").status(), 200);
+    assert_eq!(next(&mut client), "of the second");
+}
+
+fn instance_picks_one_replica(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.deploy(&Function::sh("f", WRITES).label("com.openfaas.scale.min", "2"));
+    gateway.wait_ready("f", 2);
+    for number in 0..6 {
+        write(&gateway, &format!("line {number}"));
+    }
+    let all = gateway.logs("f", "");
+    let instance = all[0]["instance"].as_str().unwrap();
+    let mine: Vec<_> = all.iter().filter(|line| line["instance"] == instance).cloned().collect();
+    assert!(mine.len() < all.len());
+    assert_eq!(texts(&gateway.logs("f", &format!("&instance={instance}"))), texts(&mine));
+}
+
+fn logs_outlive_the_gateway(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.run(&Function::sh("f", WRITES));
+    write(&gateway, "before");
+    let gateway = gateway.killed_and_restarted();
+    assert_eq!(texts(&gateway.logs("f", "")), ["before"]);
+    write(&gateway, "after");
+    assert_eq!(texts(&gateway.logs("f", "")), ["before", "after"]);
+}
+
+fn stream_ends_with_its_function(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.run(&Function::sh("f", WRITES));
+    write(&gateway, "last words");
+    let mut client = follow(&gateway, "");
+    assert_eq!(next(&mut client), "last words");
+    gateway.remove("f");
+    let (_, end) = client.read_body();
+    assert_eq!(end, e2e::End::Complete);
+}
