@@ -48,7 +48,7 @@ const MISCONFIGURED: u8 = 2;
 pub fn main_impl() -> ExitCode {
     // The watchdog reads its own arguments.
     if std::env::args_os().nth(1).is_some_and(|word| word == "watchdog") {
-        return watchdog::main_impl();
+        return watchdog::main_behind(1);
     }
     let cli = Cli::parse();
     let environment = Environment::of_process();

@@ -102,6 +102,8 @@ impl Gateway {
             secrets: Arc::clone(&secrets),
             ledger,
         };
+        let inner = provider.inner_addresses();
+        let control_inside = credentials.is_some();
         let api = api::router(Api {
             credentials: credentials.map(Arc::new),
             control: Arc::clone(&control),
@@ -110,7 +112,13 @@ impl Gateway {
             secrets,
             namespaces,
         });
-        let front = Arc::new(Front { invoker, api, first: Handle::current() });
+        let front = Arc::new(Front {
+            invoker,
+            api,
+            first: Handle::current(),
+            inner: inner.clone(),
+            control_inside,
+        });
 
         let timeouts = Timeouts {
             head: settings.read_timeout,
@@ -122,7 +130,7 @@ impl Gateway {
             let (front, doors) = (Arc::clone(&front), doors.clone());
             listeners.spawn(server::accept(listener, origin, front, timeouts, doors));
         };
-        for inner in provider.inner_addresses() {
+        for inner in inner {
             // All addresses are these, too.
             if !settings.address.is_unspecified() {
                 let inner = server::bind(SocketAddr::new(inner, address.port()))?;

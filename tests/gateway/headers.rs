@@ -83,9 +83,9 @@ fn hop_by_hop_headers_stop_at_the_gateway(provider: Provider) {
         .header("Keep-Alive", "timeout=5")
         .header("Proxy-Authorization", "Basic eDp5")
         .header("Proxy-Connection", "keep-alive")
-        .header("TE", "trailers");
+        .header("TE", "gzip");
     let (_, head) = seen(&gateway, &request);
-    for gone in ["x-mine", "keep-alive", "proxy-authorization", "proxy-connection", "\r\nte:"] {
+    for gone in ["x-mine", "keep-alive", "proxy-authorization", "proxy-connection", "gzip"] {
         assert!(!head.contains(gone), "{gone} came through: {head}");
     }
     let play = answer(

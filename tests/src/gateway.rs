@@ -135,6 +135,21 @@ impl Gateway {
         format!("--- stdout\n{}\n--- stderr\n{}", self.stdout.text(), self.stderr.text())
     }
 
+    /// Standard output so far.
+    #[must_use]
+    pub fn output(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// Waits until standard output satisfies the condition.
+    ///
+    /// # Panics
+    /// When it does not within [`DEADLINE`].
+    #[track_caller]
+    pub fn wait_for_output(&self, condition: impl Fn(&str) -> bool) {
+        assert!(self.stdout.wait(DEADLINE, condition), "it never said it:\n{}", self.log());
+    }
+
     /// Waits until standard error satisfies the condition.
     ///
     /// # Panics

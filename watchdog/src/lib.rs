@@ -37,9 +37,15 @@ use crate::{cli::Action, config::Config, log::Log};
 /// The whole program.
 #[must_use]
 pub fn main_impl() -> ExitCode {
+    main_behind(0)
+}
+
+/// The same as a part of another program, of whose command line so many words chose it.
+#[must_use]
+pub fn main_behind(words: usize) -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let environment = env::Environment::from_process();
-    let code = match cli::parse(arguments.iter().cloned()) {
+    let code = match cli::parse(arguments.iter().skip(words).cloned()) {
         Action::Exit(code) => code,
         Action::RunHealthcheck => cli::run_healthcheck(&environment),
         Action::PrintConfig => cli::print_config(&env::parse(&environment)),

@@ -114,6 +114,7 @@ fn status(function: &Function, usage: Option<Usage>) -> FunctionStatus {
         replicas,
         available_replicas: available,
         created_at: revision.deployed,
+        problem: function.problem.load().as_deref().cloned(),
         usage,
     }
 }

@@ -25,6 +25,9 @@ pub struct FunctionStatus {
     /// When this version was deployed.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// Why there is no replica, or why the last update failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
     /// What its replicas use now, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
@@ -84,6 +87,7 @@ mod tests {
             replicas: 2,
             available_replicas: 1,
             created_at: OffsetDateTime::UNIX_EPOCH,
+            problem: None,
             usage: None,
         };
         let expected = serde_json::json!({

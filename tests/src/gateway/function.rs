@@ -27,10 +27,10 @@ impl Function {
         Self::new(name, "cat")
     }
 
-    /// A POSIX shell script, run for each call.
+    /// A POSIX shell script, run for each call. What it writes to standard error is its log.
     #[must_use]
     pub fn sh(name: &str, script: &str) -> Self {
-        Self::new(name, "sh run.sh").env("SCRIPT", script)
+        Self::new(name, "sh run.sh").env("SCRIPT", script).env("combine_output", "false")
     }
 
     /// The server that does with each request what the request asks for (`e2e::play`).
