@@ -103,15 +103,12 @@ fn body_that_breaks_off_is_seen_to_break_off(provider: Provider) {
     client.reset();
     gateway.wait_for_log(|log| log.contains("POST /function/f - "));
     assert_eq!(gateway.post("/function/f", "x").status(), 200);
-    e2e::eventually(e2e::DEADLINE, "the whole one to be logged", || {
-        !gateway.logs("f", "").is_empty()
-    });
-    let whole = gateway
-        .logs("f", "")
-        .iter()
-        .filter(|line| line["text"].as_str().unwrap().contains("whole"))
-        .count();
-    assert_eq!(whole, 1, "the function took a broken upload for a whole one");
+    let whole = || {
+        let lines = gateway.logs("f", "");
+        lines.iter().filter(|line| line["text"].as_str().unwrap().contains("whole")).count()
+    };
+    e2e::eventually(e2e::DEADLINE, "the whole one to be logged", || whole() > 0);
+    assert_eq!(whole(), 1, "the function took a broken upload for a whole one");
 }
 
 fn response_that_breaks_off_is_seen_to_break_off(provider: Provider) {

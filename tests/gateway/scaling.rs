@@ -49,7 +49,9 @@ fn function_without_replicas_wakes_when_it_is_called(provider: Provider) {
     assert_eq!(gateway.status("f")["availableReplicas"], 1);
     // Asleep, it is still known after a restart.
     gateway.scale("f", 0);
-    gateway.wait_ready("f", 0);
+    e2e::eventually(e2e::DEADLINE, "its processes to end once more", || {
+        gateway.started_processes().is_empty()
+    });
     let gateway = gateway.killed_and_restarted();
     assert_eq!(gateway.status("f")["replicas"], 0);
     assert_eq!(gateway.post("/function/f", "again").text(), "again");

@@ -198,8 +198,10 @@ fn filter_picks_functions(provider: Provider) {
 
 fn function_that_does_not_start_is_told(provider: Provider) {
     let gateway = gateway(provider);
-    let stack = CAT.replace("cat", "no-such-program");
+    let stack = CAT.replace("cat", "no-such-program")
+        + "    environment: {mode: http, http_upstream_url: 'http://127.0.0.1:1'}\n";
     let ended = against(&gateway, &[("stack.yaml", &stack)], &[]);
-    let told = format!("{}{}", ended.stdout, ended.stderr);
-    assert!(told.contains("no-such-program"), "{told}");
+    assert_eq!(ended.code(), Some(1), "{}", ended.stdout);
+    assert!(ended.stdout.contains("no-such-program"), "{}", ended.stdout);
+    assert!(ended.stderr.contains("one"), "{}", ended.stderr);
 }
