@@ -167,6 +167,8 @@ functions:
     limits:
       memory: 64Mi
 STACK
+mkdir -p template/dockerfile
+echo "language: dockerfile" >template/dockerfile/template.yml
 # The client appends a tag to an image without one.
 cp -r fn fn:latest
 ok deploy -f stack.yaml; says 'Deployed. 20'

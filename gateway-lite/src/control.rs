@@ -1,7 +1,7 @@
 //! Makes what is wanted true: the only writer of the registry, above any [`Provider`].
 //!
 //! A change (deploy, update, scale, remove) has its function's *turn*, so there is one at a time;
-//! beside it one loop ([`watch`](self)) compares what the provider lists with what is wanted. Both
+//! beside it one loop (`watch`) compares what the provider lists with what is wanted. Both
 //! ask the same pure `plan` what to do next, again after every step. What calls see
 //! follows from what is known of the instances (`cell`): those of the serving version that a probe
 //! found ready.

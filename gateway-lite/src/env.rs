@@ -147,6 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn every_variable_is_documented() {
+        let page = include_str!("../../docs/gateway.md");
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        for variable in VARIABLES {
+            for name in variable.names {
+                assert!(rows.iter().any(|row| row.starts_with(&format!("| `{name}` |"))), "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn an_open_control_plane_has_to_be_wanted() {
         let open = [("basic_auth", "false"), ("listen_address", "0.0.0.0")];
         assert!(parse(&environment(&open)).unwrap_err().to_string().contains("allow_open"));

@@ -2,7 +2,7 @@
 
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -10,8 +10,8 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use modes::{Body, Context, Deadline};
 use watchdog::{
-    account::{Entry, Ledger, Sent},
-    phase::Phase,
+    account::{Account, Entry, Ledger, Sent},
+    fields::Fields,
 };
 
 use crate::{
@@ -67,16 +67,16 @@ pub struct Invoker {
 }
 
 impl Invoker {
-    /// Answers `request`, whose path begins with `/function/`, on the connection of `phase`.
+    /// Answers `request`, whose path begins with `/function/`, on the connection of `account`.
     pub async fn call(
         &self,
         mut request: Request<Incoming>,
-        phase: &Arc<Phase>,
+        account: &Arc<Account>,
         peer: Option<IpAddr>,
         origin: Origin,
     ) -> Response<Sent> {
         let marks = Marks::set(&mut request);
-        let mut entry = Entry::open(&self.ledger, phase, &request);
+        let mut entry = Entry::open(account, &request, &Fields::of(request.headers()));
         let mut response = self.answer(request, peer, origin, &mut entry).await;
         marks.show(&mut response);
         entry.answer(response)
@@ -118,12 +118,14 @@ impl Invoker {
         let request =
             request.map(|body| Body::received(body, self.settings.read_timeout, Some(unread)));
         // Once: a function none of whose replicas listens is not found by asking all of them.
-        let mut again = true;
+        let others = OnceLock::new();
         let next = || {
-            std::mem::take(&mut again)
-                .then(|| lease.pick_another(&endpoints))
-                .flatten()
-                .map(|e| &e.proxy)
+            if others.get().is_some() {
+                return None;
+            }
+            // The list may have changed since: that is why nobody was there.
+            let others = others.get_or_init(|| function.endpoints.load_full());
+            lease.pick_another(others).map(|endpoint| &endpoint.proxy)
         };
         match first.proxy.call_or(request, context, next).await {
             Ok(response) => response,

@@ -167,7 +167,7 @@ async fn provider(
             data: settings.data.clone(),
             program: process::Settings::OWN.into(),
             environment: environment.pairs(),
-            control_groups: true,
+            control_groups: settings.control_groups,
         })
         .await?),
         ProviderKind::Docker => {

@@ -22,10 +22,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 use watchdog::{
-    account::{Entry, Sent},
+    account::{Account, Entry, Sent},
     connection::{Connection, Timeouts},
+    fields::Fields,
     phase::Phase,
-    router::{refusal, with_target_host},
+    router::{refusal, target_is_host},
     runtimes::Runtimes,
 };
 
@@ -155,9 +156,10 @@ async fn serve(
 ) {
     let phase = Arc::new(Phase::default());
     let io = TokioIo::new(Connection::new(stream, timeouts, Arc::clone(&phase)));
+    let account = Arc::new(Account::new(Arc::clone(&front.invoker.ledger), Arc::clone(&phase)));
     let service = service_fn(|request| {
-        let (front, phase) = (Arc::clone(front), Arc::clone(&phase));
-        async move { Ok::<_, Infallible>(front.route(request, &phase, peer, origin).await) }
+        let (front, account) = (Arc::clone(front), Arc::clone(&account));
+        async move { Ok::<_, Infallible>(front.route(request, &account, peer, origin).await) }
     });
     let connection = http1::Builder::new()
         .header_read_timeout(None)
@@ -191,20 +193,21 @@ impl Front {
 
     async fn route(
         self: Arc<Self>,
-        request: Request<Incoming>,
-        phase: &Arc<Phase>,
+        mut request: Request<Incoming>,
+        account: &Arc<Account>,
         peer: IpAddr,
         origin: Origin,
     ) -> Response<Sent> {
-        phase.begin_call(request.version());
-        let request = with_target_host(request);
-        if let Some(refused) = refusal(&request) {
-            return Entry::open(&self.invoker.ledger, phase, &request).answer(refused);
+        account.phase.begin_call(request.version());
+        target_is_host(&mut request);
+        let fields = Fields::of(request.headers());
+        if let Some(refused) = refusal(&request, &fields) {
+            return Entry::open(account, &request, &fields).answer(refused);
         }
         if request.uri().path().starts_with("/function/") {
-            return self.invoker.call(request, phase, Some(peer), origin).await;
+            return self.invoker.call(request, account, Some(peer), origin).await;
         }
-        let entry = Entry::open(&self.invoker.ledger, phase, &request);
+        let entry = Entry::open(account, &request, &fields);
         // Boxed: calls need no room for it.
         entry.answer(Box::pin(self.control(request, origin)).await)
     }

@@ -15,11 +15,14 @@ pub enum ProviderKind {
 
 /// Every setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Settings {
     /// Who starts replicas.
     pub provider: ProviderKind,
     /// Where what has to be kept is kept.
     pub data: PathBuf,
+    /// Whether limits of processes are kept by control groups, where those can be made.
+    pub control_groups: bool,
     /// The address to listen on.
     pub address: IpAddr,
     /// The port for calls and the control plane; 0 for any free one.

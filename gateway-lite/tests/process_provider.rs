@@ -57,7 +57,7 @@ impl Machine {
         }
     }
 
-    fn order_with(&self, name: &str, more: serde_json::Value) -> Order {
+    fn order_with(&self, name: &str, more: &serde_json::Value) -> Order {
         let mut json = serde_json::json!({
             "service": name, "namespace": "ns", "envProcess": "sh run.sh", "labels": {"a": "b"},
             "image": format!("file://{}", self.directory.path().join("f").display()),
@@ -96,7 +96,7 @@ impl Ground for Machine {
     }
 
     fn order(&self, name: &str) -> Order {
-        self.order_with(name, serde_json::json!({}))
+        self.order_with(name, &serde_json::json!({}))
     }
 
     fn unusable(&self) -> (FunctionSpec, String) {
@@ -165,11 +165,13 @@ async fn a_function_gets_its_own_and_no_more() {
 async fn what_dies_at_once_says_why_and_is_tried_again_more_slowly() {
     let machine = machine();
     let provider = machine.open().await;
+    let script = "echo no such module >&2; exit 3";
+    fs::write(machine.directory.path().join("f/die.sh"), script).unwrap();
     let more = serde_json::json!({
-        "envProcess": "sh -c 'echo no such module >&2; exit 3'",
+        "envProcess": "sh die.sh",
         "envVars": {"mode": "http", "http_upstream_url": "http://127.0.0.1:9"},
     });
-    let order = machine.order_with("dies", more);
+    let order = machine.order_with("dies", &more);
     provider.prepare(&order.spec).await.unwrap();
     let id = provider.create(&order).await.unwrap().id;
     provider.start(&id).await.unwrap();
@@ -230,7 +232,7 @@ async fn relative_directories_and_files_are_refused() {
     let file = machine.directory.path().join("f/run.sh").display().to_string();
     for (image, why) in [("f", "absolute"), (file.as_str(), "no directory"), ("a/b:c", "absolute")]
     {
-        let order = machine.order_with("bad", serde_json::json!({"image": image}));
+        let order = machine.order_with("bad", &serde_json::json!({"image": image}));
         let error = provider.prepare(&order.spec).await.unwrap_err().to_string();
         assert!(error.contains(why) && error.contains(image), "{error}");
         assert!(provider.create(&order).await.is_err());

@@ -2,7 +2,7 @@
 
 use std::{
     pin::{Pin, pin},
-    task::Context,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -21,7 +21,13 @@ impl Deadline {
     /// `allowed` from now.
     #[must_use]
     pub fn after(allowed: Duration) -> Self {
-        Self { at: Instant::now() + allowed, allowed }
+        Self::since(Instant::now().into_std(), allowed)
+    }
+
+    /// `allowed` from then.
+    #[must_use]
+    pub fn since(start: std::time::Instant, allowed: Duration) -> Self {
+        Self { at: Instant::from_std(start) + allowed, allowed }
     }
 
     /// What is left of it; zero once it has passed.
@@ -74,28 +80,29 @@ impl Deadline {
 /// for each call would be a notable part of a short one; most deadlines are never met, so this one
 /// stays where an earlier call put it and moves on only when it goes off too early.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm {
+pub struct Alarm {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Alarm {
     /// `Some` once the deadline has passed; else the task is woken when it does.
-    pub(crate) fn poll_passed(
-        &mut self,
-        deadline: Deadline,
-        cx: &mut Context<'_>,
-    ) -> Option<Error> {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline.at)));
-        if sleep.deadline() > deadline.at {
-            sleep.as_mut().reset(deadline.at);
+    pub fn poll_passed(&mut self, deadline: Deadline, cx: &mut Context<'_>) -> Option<Error> {
+        self.poll(deadline.at, cx).is_ready().then(|| deadline.passed())
+    }
+
+    /// Ready once it is `at`; else the task is woken then.
+    pub fn poll(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if sleep.deadline() > at {
+            sleep.as_mut().reset(at);
         }
-        while sleep.as_mut().poll(cx).is_ready() {
-            if deadline.is_over() {
-                return Some(deadline.passed());
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if Instant::now() >= at {
+                return Poll::Ready(());
             }
-            sleep.as_mut().reset(deadline.at);
+            sleep.as_mut().reset(at);
         }
-        None
     }
 }
 
@@ -144,8 +151,8 @@ mod tests {
         let deadline = Deadline::after(Duration::from_secs(3));
         let waited = Instant::now();
         let late = std::future::poll_fn(|cx| match alarm.poll_passed(deadline, cx) {
-            Some(late) => std::task::Poll::Ready(late),
-            None => std::task::Poll::Pending,
+            Some(late) => Poll::Ready(late),
+            None => Poll::Pending,
         });
         assert!(matches!(late.await, Error::TimedOut(_)));
         assert_eq!(waited.elapsed().as_secs(), 3);

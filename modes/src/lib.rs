@@ -19,6 +19,7 @@ pub mod decimal;
 pub mod error;
 mod file_body;
 pub mod http1;
+pub mod lanes;
 pub mod logs;
 mod mode;
 pub mod process;

@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version, header::CONTENT_LENGTH,
-    request::Parts,
-};
+use http::{Method, Request, Response, StatusCode, Version, request::Parts};
 use http_body::Body as _;
 
 use crate::{
@@ -40,7 +37,7 @@ use self::{
     connection::Connection,
     exchange::{Exchange, Failure},
     expect::Gate,
-    headers::Hop,
+    headers::{Asked, Hop},
     pool::Pool,
     upload::{Framing, Upload},
 };
@@ -142,13 +139,14 @@ impl Proxy {
         let started = Instant::now();
         // HTTP/1.0 has no `Upgrade` (RFC 9110 section 7.8).
         let may_upgrade = request.version() == Version::HTTP_11;
-        let upgrade = headers::upgrade(request.headers())
-            .filter(|_| may_upgrade)
-            .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
-        let endless = upgrade.is_some() || headers::wants_stream(request.headers());
+        let mut asked = Asked::of(request.headers());
+        asked.upgrade = asked.upgrade.filter(|_| may_upgrade);
+        let upgrade = asked.upgrade.clone();
+        let upgrade = upgrade.map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+        let endless = upgrade.is_some() || asked.stream;
         let deadline = context.deadline;
         let (parts, body) = request.into_parts();
-        let mut upload = self.upload(&parts, body, upgrade.as_ref().map(|u| &u.0), context);
+        let mut upload = self.upload(&parts, body, &asked, context);
 
         let mut chosen = self;
         let (mut head, exchange) = loop {
@@ -197,16 +195,10 @@ impl Proxy {
     }
 
     /// What goes to the function.
-    fn upload(
-        &self,
-        head: &Parts,
-        body: Body,
-        upgrade: Option<&HeaderValue>,
-        context: Context,
-    ) -> Upload {
+    fn upload(&self, head: &Parts, body: Body, asked: &Asked, context: Context) -> Upload {
         let (framing, gate) = if body.is_end_stream() {
             // Even no body has a length, if somebody gave it one.
-            (head.headers.contains_key(CONTENT_LENGTH).then_some(Framing::Length(0)), None)
+            (asked.has_length.then_some(Framing::Length(0)), None)
         } else {
             let length = body.size_hint().exact();
             (Some(length.map_or(Framing::Chunked, Framing::Length)), Gate::of(&head.headers))
@@ -214,12 +206,12 @@ impl Proxy {
         let hop = Hop {
             base: &self.base,
             strip: context.strip,
-            upgrade,
+            upgrade: asked.upgrade.as_ref(),
             peer: context.peer,
             framing,
             host: &self.host,
         };
-        let written = headers::request(head, hop);
+        let written = headers::request(head, asked, hop);
         Upload::new(written, body, framing, gate)
     }
 
@@ -232,14 +224,16 @@ impl Proxy {
         mut upload: Upload,
         deadline: Option<Deadline>,
     ) -> Result<(Head, Exchange), Unanswered> {
+        let now = Instant::now();
         let to_head = *method == Method::HEAD;
-        if let Some(connection) = self.pool.take() {
-            let begun = Instant::now();
+        // What may be repeated is sent again if the connection turns out to be closed.
+        let sure = !(is_safe(method) && upload.is_bodiless());
+        if let Some(connection) = self.pool.take(sure, now) {
             let mut exchange = Exchange::new(connection, upload, to_head);
             match exchange.head(deadline).await {
                 Ok(head) => return Ok((head, exchange)),
                 Err(Failure::Closed) => {
-                    match exchange.again(is_safe(method) && begun.elapsed() < AT_ONCE) {
+                    match exchange.again(is_safe(method) && now.elapsed() < AT_ONCE) {
                         Some(unanswered) => upload = unanswered,
                         None => return Err(self.blame(Failure::Closed).into()),
                     }
@@ -247,7 +241,8 @@ impl Proxy {
                 Err(failure) => return Err(self.blame(failure).into()),
             }
         }
-        let connection = match Deadline::bound(deadline, self.connect()).await {
+        // Boxed: rare, and larger than all the rest of a call's future.
+        let connection = match Box::pin(Deadline::bound(deadline, self.connect())).await {
             Ok(connection) => connection,
             Err(error) => return Err(Unanswered { error, unsent: Some(upload) }),
         };

@@ -3,7 +3,13 @@
 //! A call that comes before the child listens waits for it. The child's life is looked after by
 //! one task (`supervise`); everyone else only sees its `State`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{Request, Response, header};
 use http_body::Body as _;
@@ -65,6 +71,8 @@ enum State {
 pub struct Upstream {
     proxy: Arc<Proxy>,
     state: watch::Receiver<State>,
+    /// Whether calls need not wait for the state to change.
+    open: Arc<AtomicBool>,
     stop: Arc<Notify>,
     doubt: Arc<Notify>,
     buffer_requests: Option<spool::Config>,
@@ -81,6 +89,7 @@ impl Upstream {
         let child = supervise::Child::start(&config.launcher, &config.log)?;
         let (tell, state) = watch::channel(State::Starting);
         let (stop, doubt) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let open = Arc::<AtomicBool>::default();
         tokio::spawn(supervise::run(
             child,
             supervise::Duty {
@@ -91,10 +100,11 @@ impl Upstream {
                 stop: Arc::clone(&stop),
                 doubt: Arc::clone(&doubt),
                 tell,
+                open: Arc::clone(&open),
             },
         ));
         let (buffer_requests, patience) = (config.buffer_requests, config.patience);
-        Ok(Self { proxy, state, stop, doubt, buffer_requests, patience })
+        Ok(Self { proxy, state, open, stop, doubt, buffer_requests, patience })
     }
 
     /// Whether the child listens.
@@ -112,11 +122,14 @@ impl Upstream {
         request: Request<Body>,
         context: Context,
     ) -> Result<Response<Body>, Error> {
-        if !matches!(*self.state.borrow(), State::Ready | State::Silent) {
-            Deadline::bound(context.deadline, self.ready()).await?;
+        if !self.open.load(Ordering::Relaxed) {
+            // Boxed, as what follows, to keep the future of most calls small.
+            Box::pin(Deadline::bound(context.deadline, self.ready())).await?;
         }
         let request = match &self.buffer_requests {
-            Some(spool) => Deadline::bound(context.deadline, measured(request, spool)).await?,
+            Some(spool) => {
+                Box::pin(Deadline::bound(context.deadline, measured(request, spool))).await?
+            }
             None => request,
         };
         let answered = self.proxy.call(request, context).await;

@@ -13,6 +13,7 @@ use crate::gateway;
 
 on_every_provider! {
     killed_gateway_finds_every_function_again_under_load
+    stopped_gateway_finds_every_function_again
     functions_go_on_while_there_is_no_gateway
     gateway_killed_at_any_moment_leaves_nothing_half_done
     crashed_function_is_started_again
@@ -56,14 +57,19 @@ fn killed_gateway_finds_every_function_again_under_load(provider: Provider) {
     assert_eq!(gateway.replica_pids("b"), pids, "replicas were started anew");
 }
 
-fn functions_go_on_while_there_is_no_gateway(provider: Provider) {
+fn stopped_gateway_finds_every_function_again(provider: Provider) {
     let gateway = gateway(provider);
     gateway.run(&Function::cat("f"));
-    let pids = gateway.replica_pids("f");
+    gateway.run(&Function::cat("asleep"));
+    gateway.scale("asleep", 0);
+    gateway.wait_ready("asleep", 0);
     let gateway = gateway.stopped_and_restarted();
     gateway.wait_ready("f", 1);
-    assert_eq!(gateway.replica_pids("f"), pids);
-    assert_eq!(gateway.post("/function/f", "x").text(), "x");
+    assert_eq!(gateway.status("asleep")["replicas"], 0);
+    for name in ["f", "asleep"] {
+        assert_eq!(gateway.post(&format!("/function/{name}"), "x").text(), "x");
+    }
+    gateway.remove("asleep");
     // It can be changed and removed as before.
     gateway.scale("f", 2);
     gateway.wait_ready("f", 2);
@@ -71,6 +77,23 @@ fn functions_go_on_while_there_is_no_gateway(provider: Provider) {
     e2e::eventually(e2e::DEADLINE, "all of it to be gone", || {
         gateway.started_processes().is_empty()
     });
+}
+
+fn functions_go_on_while_there_is_no_gateway(provider: Provider) {
+    if provider == Provider::Docker {
+        return;
+    }
+    let gateway = gateway(provider);
+    gateway.run(&Function::cat("f").env("mode", "streaming"));
+    let pids = gateway.replica_pids("f");
+    gateway.signal(Signal::KILL);
+    gateway.wait_exit();
+    let left: Vec<_> = gateway.started_processes().iter().map(|one| i64::from(one.pid)).collect();
+    assert_eq!(left, pids);
+    let gateway = gateway.killed_and_restarted();
+    gateway.wait_ready("f", 1);
+    assert_eq!(gateway.replica_pids("f"), pids);
+    assert_eq!(gateway.post("/function/f", "x").text(), "x");
 }
 
 fn gateway_killed_at_any_moment_leaves_nothing_half_done(provider: Provider) {

@@ -2,23 +2,24 @@
 //! connection is cut, whichever way the call ends.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    task::Poll,
     time::{Duration, Instant},
 };
 
-use http::{Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use modes::{Body, Deadline, Error, process::Exit, proxy::Tunnel};
-use tokio::sync::Notify;
+use modes::{Body, Deadline, Error, deadline::Alarm, process::Exit, proxy::Tunnel};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    fields::Fields,
     limit::Permit,
     log::{self, Log},
     metrics::{InFlight, Metrics},
+    open::Open,
     phase::{Flushed, Phase},
 };
 
@@ -40,34 +41,63 @@ pub struct Ledger {
     /// The lines.
     pub log: Arc<Log>,
     /// Calls that are not over, tunnels included.
+    open: Open,
     /// Whatever is still open ends now.
     cut: CancellationToken,
-    open: AtomicUsize,
-    emptied: Notify,
 }
 
 impl Ledger {
     /// An empty one; `cut` ends the tunnels, which outlive their connections.
     #[must_use]
     pub fn new(metrics: Metrics, log: Arc<Log>, cut: CancellationToken) -> Self {
-        Self { metrics, log, cut, open: AtomicUsize::new(0), emptied: Notify::new() }
+        Self { metrics, log, open: Open::default(), cut }
     }
 
     /// How many calls are not over.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
+        self.open.count()
     }
 
     /// Done once no call is open.
     pub async fn empty(&self) {
-        loop {
-            let emptied = self.emptied.notified();
-            if self.open() == 0 {
-                return;
+        self.open.none().await;
+    }
+}
+
+/// One connection's place in the ledger, shared by the calls on it: counted references to what all
+/// connections have are for its beginning and end, not for each call.
+#[derive(Debug)]
+pub struct Account {
+    ledger: Arc<Ledger>,
+    /// What the connection is doing.
+    pub phase: Arc<Phase>,
+    /// For the time until a response's head.
+    head: Mutex<Alarm>,
+}
+
+impl Account {
+    /// Of a new connection.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>, phase: Arc<Phase>) -> Self {
+        Self { ledger, phase, head: Mutex::default() }
+    }
+
+    /// What `answer` comes to, or `None` when the deadline passes first.
+    pub async fn limit<T>(&self, deadline: Deadline, answer: impl Future<Output = T>) -> Option<T> {
+        let mut answer = pin!(answer);
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
             }
-            emptied.await;
-        }
+            // One call at a time is on a connection, and nothing that panics runs under the lock.
+            let mut alarm = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+            match alarm.poll_passed(deadline, cx) {
+                Some(_) => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        })
+        .await
     }
 }
 
@@ -80,8 +110,7 @@ pub trait Witness: std::fmt::Debug + Send {
 /// One open call. Dropped without an answer, it is accounted for as one whose client left.
 #[derive(Debug)]
 pub struct Entry {
-    ledger: Arc<Ledger>,
-    phase: Arc<Phase>,
+    account: Arc<Account>,
     method: Method,
     target: String,
     call_id: Option<String>,
@@ -105,20 +134,18 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Opens the call that `request` begins on the connection of `phase`.
+    /// Opens the call that `request` begins on the connection of `account`.
     #[must_use]
-    pub fn open<B>(ledger: &Arc<Ledger>, phase: &Arc<Phase>, request: &Request<B>) -> Self {
-        ledger.open.fetch_add(1, Ordering::AcqRel);
-        let text =
-            |name| request.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()));
+    pub fn open<B>(account: &Arc<Account>, request: &Request<B>, fields: &Fields<'_>) -> Self {
+        let ledger = &account.ledger;
+        ledger.open.begin();
+        let text = |value: &'_ HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Self {
-            ledger: Arc::clone(ledger),
-            phase: Arc::clone(phase),
+            account: Arc::clone(account),
             method: request.method().clone(),
             target: target(request.uri()),
-            call_id: text(header::HeaderName::from_static("x-call-id"))
-                .map(|id| id.chars().take(LONGEST_CALL_ID).collect()),
-            quiet: text(header::USER_AGENT).is_some_and(|agent| agent.starts_with("kube-probe")),
+            call_id: fields.call_id.map(|id| text(id).chars().take(LONGEST_CALL_ID).collect()),
+            quiet: fields.agent.is_some_and(|agent| agent.as_bytes().starts_with(b"kube-probe")),
             started: Instant::now(),
             version: request.version(),
             status: None,
@@ -138,6 +165,12 @@ impl Entry {
         self.permit = Some(permit);
     }
 
+    /// When the request head was complete.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// Tells `witness` when it is over.
     pub fn tell(&mut self, witness: Box<dyn Witness>) {
         self.witness = Some(witness);
@@ -152,7 +185,7 @@ impl Entry {
     /// Where the request body notes that it was given up.
     #[must_use]
     pub fn unread(&self) -> Arc<AtomicBool> {
-        self.phase.unread()
+        self.account.phase.unread()
     }
 
     /// Why the answer is an error.
@@ -168,15 +201,15 @@ impl Entry {
             self.error = Some(format!("the function failed: {exit}"));
         }
         if let Some(deadline) = response.extensions_mut().remove::<Deadline>() {
-            self.phase.bound(deadline);
+            self.account.phase.bound(deadline);
         }
         if let Some(mut tunnel) = response.extensions_mut().remove::<Tunnel>() {
-            self.phase.become_tunnel();
+            self.account.phase.become_tunnel();
             self.cut = false;
             tokio::spawn(async move {
                 tokio::select! {
                     () = tunnel.closed() => {}
-                    () = self.ledger.cut.cancelled() => {
+                    () = self.account.ledger.cut.cancelled() => {
                         tunnel.cut();
                         self.error = Some("the watchdog stopped before it was closed".to_owned());
                     }
@@ -192,11 +225,11 @@ impl Entry {
         response.map(|body| {
             if bodiless || body.is_end_stream() {
                 // hyper will not ask for the body.
-                self.from = self.phase.handed();
+                self.from = self.account.phase.handed();
                 self.complete();
                 return Sent::unaccounted(body);
             }
-            self.from = self.phase.handed();
+            self.from = self.account.phase.handed();
             Sent::accounted(body, self)
         })
     }
@@ -204,8 +237,8 @@ impl Entry {
     /// hyper has the whole response: the place is free, and the rest is up to the kernel.
     fn complete(mut self) {
         self.permit = None;
-        self.phase.hand(self.from + self.bytes);
-        let phase = Arc::clone(&self.phase);
+        self.account.phase.hand(self.from + self.bytes);
+        let phase = Arc::clone(&self.account.phase);
         phase.end_call(Some(Box::new(self)));
     }
 }
@@ -214,12 +247,12 @@ impl Entry {
     /// How much of the body of a response that was cut has gone: what the kernel took, but for what
     /// it threw away when the connection was reset.
     fn gone(&self) -> u64 {
-        let lost = self.phase.lost();
+        let lost = self.account.phase.lost();
         // The sizes of chunks among what was lost are as frequent there as in all of it.
         let framed = u128::from(self.bytes + self.framing);
         let lost = u128::from(lost) * u128::from(self.bytes) / framed;
         let lost = u64::try_from(lost).unwrap_or(u64::MAX);
-        self.phase.taken().saturating_sub(lost).saturating_sub(self.from).min(self.bytes)
+        self.account.phase.taken().saturating_sub(lost).saturating_sub(self.from).min(self.bytes)
     }
 }
 
@@ -234,7 +267,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let took = self.started.elapsed();
         // Only what went wrong needs words.
-        let why = (self.cut && self.error.is_none()).then(|| self.phase.why()).flatten();
+        let why = (self.cut && self.error.is_none()).then(|| self.account.phase.why()).flatten();
         let (status, error) = match (self.status, &self.error) {
             (None, _) => {
                 let left = "the client left before it had an answer";
@@ -248,9 +281,9 @@ impl Drop for Entry {
         };
         let bytes = if self.cut && self.bytes > 0 { self.gone() } else { self.bytes };
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        self.ledger.metrics.record(code, (&self.method).into(), took);
+        self.account.ledger.metrics.record(code, (&self.method).into(), took);
         if !self.quiet {
-            self.ledger.log.call(&log::Call {
+            self.account.ledger.log.call(&log::Call {
                 method: self.method.as_str(),
                 target: &self.target,
                 status,
@@ -264,9 +297,7 @@ impl Drop for Entry {
         if let Some(witness) = self.witness.take() {
             witness.ended(code, took);
         }
-        if self.ledger.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.ledger.emptied.notify_waiters();
-        }
+        self.account.ledger.open.end();
     }
 }
 

@@ -11,12 +11,15 @@ use std::{
     time::Duration,
 };
 
-use modes::zero_copy::{self, Failure, Progress, unsent};
+use modes::{
+    deadline::Alarm,
+    zero_copy::{self, Failure, Progress, unsent},
+};
 use rustix::event::{PollFd, PollFlags};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Instant, Sleep},
+    time::Instant,
 };
 
 use crate::phase::{Now, Phase};
@@ -167,7 +170,7 @@ impl Connection {
         };
         let late = deadline.filter(|deadline| deadline.remaining().is_zero());
         loop {
-            if !self.write.running {
+            if !self.write.is_running() {
                 self.unsent = unsent(&self.stream).unwrap_or_default();
             }
             ready!(self.write.poll(allowed, cx));
@@ -351,21 +354,21 @@ impl Drop for Connection {
 /// A wait that starts at its first poll.
 #[derive(Debug, Default)]
 struct Timer {
-    sleep: Option<Pin<Box<Sleep>>>,
-    running: bool,
+    alarm: Alarm,
+    until: Option<Instant>,
 }
 
 impl Timer {
     fn stop(&mut self) {
-        self.running = false;
+        self.until = None;
+    }
+
+    fn is_running(&self) -> bool {
+        self.until.is_some()
     }
 
     fn poll(&mut self, allowed: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(allowed)));
-        if !self.running {
-            sleep.as_mut().reset(Instant::now() + allowed);
-            self.running = true;
-        }
-        sleep.as_mut().poll(cx)
+        let until = *self.until.get_or_insert_with(|| Instant::now() + allowed);
+        self.alarm.poll(until, cx)
     }
 }

@@ -14,7 +14,11 @@ use hyper::body::Incoming;
 use tokio::{net::TcpStream, runtime::Handle, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{account::Sent, phase::Phase, respond, router::Router};
+use crate::{
+    account::{Account, Sent},
+    respond,
+    router::Router,
+};
 
 /// How a connection begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,10 +57,10 @@ pub(crate) async fn route_on(
     calls: Handle,
     router: Arc<Router>,
     request: Request<Incoming>,
-    phase: Arc<Phase>,
+    account: Arc<Account>,
     peer: Option<IpAddr>,
 ) -> Response<Sent> {
-    let routing = async move { router.route(request, &phase, peer).await };
+    let routing = async move { router.route(request, &account, peer).await };
     let routed = AbortOnDropHandle::new(calls.spawn(routing)).await;
     // The loops of calls outlive every connection.
     routed

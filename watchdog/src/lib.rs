@@ -15,6 +15,7 @@ pub mod connection;
 mod dispatch;
 pub mod duration;
 pub mod env;
+pub mod fields;
 pub mod health;
 mod init;
 pub mod limit;
@@ -22,6 +23,7 @@ mod listen;
 mod lock;
 pub mod log;
 pub mod metrics;
+mod open;
 pub mod phase;
 pub mod respond;
 pub mod router;
@@ -40,7 +42,7 @@ pub fn main_impl() -> ExitCode {
     main_behind(0)
 }
 
-/// The same as a part of another program, of whose command line so many words chose it.
+/// The whole program as a sub-command of another one, behind `words` further arguments.
 #[must_use]
 pub fn main_behind(words: usize) -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();

@@ -52,6 +52,12 @@ impl Limiter {
         Self { config, permits: Arc::new(Semaphore::new(places)), waiting: AtomicUsize::new(0) }
     }
 
+    /// Whether there is a limit at all.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.config.max_inflight.is_some()
+    }
+
     /// Whether a call would have to wait now.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -19,13 +19,6 @@ pub(crate) enum Listener {
     Tcp(TcpListener),
     /// A socket in the file system.
     Unix(UnixListener, SocketFile),
-}
-
-/// A connection that is still registered with the loop that accepted it.
-#[derive(Debug)]
-pub(crate) enum Accepted {
-    Tcp(TcpStream),
-    Unix(UnixStream),
 }
 
 /// Removes a socket's name when dropped.
@@ -65,15 +58,21 @@ impl Listener {
     }
 
     /// The next connection, and its peer's address if it has one.
-    pub(crate) async fn accept(&self) -> io::Result<(Accepted, Option<IpAddr>)> {
+    ///
+    /// What serves a connection reads, writes, polls and shuts down a stream socket by its
+    /// descriptor, which are the same calls for both kinds. So one type stands for both; what only
+    /// TCP knows (`TCP_INFO`, a reset) fails on the other and is done without.
+    pub(crate) async fn accept(&self) -> io::Result<(TcpStream, Option<IpAddr>)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 let _ = stream.set_nodelay(true);
-                Ok((Accepted::Tcp(stream), Some(peer.ip().to_canonical())))
+                Ok((stream, Some(peer.ip().to_canonical())))
             }
             Self::Unix(listener, _) => {
-                listener.accept().await.map(|(stream, _)| (Accepted::Unix(stream), None))
+                let (stream, _) = listener.accept().await?;
+                let stream = OwnedFd::from(stream.into_std()?).into();
+                Ok((TcpStream::from_std(stream)?, None))
             }
         }
     }
@@ -97,21 +96,6 @@ fn is_abandoned(path: &Path) -> bool {
     is_socket && refused()
 }
 
-impl Accepted {
-    /// Moves it to the loop that calls this.
-    ///
-    /// What serves a connection reads, writes, polls and shuts down a stream socket by its
-    /// descriptor, which are the same calls for both kinds. So one type stands for both; what only
-    /// TCP knows (`TCP_INFO`, a reset) fails on the other and is done without.
-    pub(crate) fn settle(self) -> io::Result<TcpStream> {
-        let stream = match self {
-            Self::Tcp(stream) => stream.into_std()?,
-            Self::Unix(stream) => OwnedFd::from(stream.into_std()?).into(),
-        };
-        TcpStream::from_std(stream)
-    }
-}
-
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Whoever needed the place may have taken it.
@@ -132,10 +116,9 @@ mod tests {
         let listener = Listener::unix(&path).unwrap();
         assert_eq!(Listener::unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
 
-        let mut client = UnixStream::connect(&path).await.unwrap();
-        let (accepted, peer) = listener.accept().await.unwrap();
+        let mut client = tokio::net::UnixStream::connect(&path).await.unwrap();
+        let (mut stream, peer) = listener.accept().await.unwrap();
         assert_eq!(peer, None);
-        let mut stream = accepted.settle().unwrap();
         stream.write_all(b"hello").await.unwrap();
         drop(stream);
         let mut text = String::new();

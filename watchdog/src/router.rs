@@ -1,18 +1,23 @@
 //! The route table: `/_/health`, `/_/ready`, and everything else to the function.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use modes::{Body, Context, Deadline, Mode, classic::DURATION_HEADER};
 
 use crate::{
-    account::{Entry, Ledger, Sent},
+    account::{Account, Entry, Ledger, Sent},
     auth::Authenticator,
     duration,
+    fields::Fields,
     health::Health,
     limit::Limiter,
-    phase::Phase,
     respond::{self, Style},
 };
 
@@ -59,25 +64,26 @@ impl Router {
         }
     }
 
-    /// Answers one request of `peer`, on the connection of `phase`.
+    /// Answers one request of `peer`, on the connection of `account`.
     pub async fn route(
         &self,
-        request: Request<Incoming>,
-        phase: &Arc<Phase>,
+        mut request: Request<Incoming>,
+        account: &Arc<Account>,
         peer: Option<IpAddr>,
     ) -> Response<Sent> {
-        phase.begin_call(request.version());
-        let request = with_target_host(request);
-        if let Some(refused) = refusal(&request) {
-            return Entry::open(&self.ledger, phase, &request).answer(refused);
+        account.phase.begin_call(request.version());
+        target_is_host(&mut request);
+        let fields = Fields::of(request.headers());
+        if let Some(refused) = refusal(&request, &fields) {
+            return Entry::open(account, &request, &fields).answer(refused);
         }
         match request.uri().path() {
             "/_/health" => {
-                phase.end_call(None);
+                account.phase.end_call(None);
                 return Sent::probe(self.health.health(request.method()));
             }
             "/_/ready" => {
-                let context = self.context(&request, peer);
+                let context = self.context(fields.timeout, peer, Instant::now());
                 let (head, _) = request.into_parts();
                 let (health, method) = (&self.health, &head.method);
                 // Boxed: hyper moves the future of every request, probe or not.
@@ -89,22 +95,24 @@ impl Router {
                     context,
                 ))
                 .await;
-                phase.end_call(None);
+                account.phase.end_call(None);
                 return Sent::probe(ready);
             }
             _ => {}
         }
-        let mut entry = Entry::open(&self.ledger, phase, &request);
-        let response = self.call(request, peer, &mut entry).await;
-        entry.answer(response)
+        let entry = Entry::open(account, &request, &fields);
+        let timeout = fields.timeout.cloned();
+        self.call(request, timeout, peer, account, entry).await
     }
 
     async fn call(
         &self,
         mut request: Request<Incoming>,
+        timeout: Option<HeaderValue>,
         peer: Option<IpAddr>,
-        entry: &mut Entry,
-    ) -> Response<Body> {
+        account: &Account,
+        mut entry: Entry,
+    ) -> Response<Sent> {
         if let Some(auth) = &self.auth {
             match Box::pin(auth.check(request.headers())).await {
                 Ok(spent) => {
@@ -112,25 +120,36 @@ impl Router {
                     let spent = spent.unwrap_or_else(|_| HeaderValue::from_static("0"));
                     request.headers_mut().insert("x-auth-seconds", spent);
                 }
-                Err(denied) => return denied.into_response().map(Body::full),
+                Err(denied) => return entry.answer(denied.into_response().map(Body::full)),
             }
         }
-        match self.limiter.enter().await {
-            Ok(permit) => entry.hold(permit),
-            Err(exceeded) => return respond::exceeded(exceeded),
+        let mut now = entry.started();
+        if self.limiter.is_limited() {
+            // Boxed, as above.
+            match Box::pin(self.limiter.enter()).await {
+                Ok(permit) => entry.hold(permit),
+                Err(exceeded) => return entry.answer(respond::exceeded(exceeded)),
+            }
+            // The call's time begins when the waiting is over.
+            now = Instant::now();
         }
-        let context = self.context(&request, peer);
+        let context = self.context(timeout.as_ref(), peer, now);
         let read_timeout = self.config.read_timeout;
-        let unread = entry.unread();
-        let request = request.map(|body| Body::received(body, read_timeout, Some(unread)));
+        let request = request.map(|body| {
+            if body.is_end_stream() {
+                return Body::empty();
+            }
+            Body::received(body, read_timeout, Some(entry.unread()))
+        });
         let calling = self.mode.call(request, context);
         let answered = match self.config.head_timeout {
             None => calling.await,
-            Some(allowed) => tokio::time::timeout(allowed, calling)
+            Some(allowed) => account
+                .limit(Deadline::since(now, allowed), calling)
                 .await
                 .unwrap_or(Err(modes::Error::HeadTimedOut(allowed))),
         };
-        match answered {
+        let response = match answered {
             Ok(response) => response,
             Err(error) => {
                 entry.blame(&error);
@@ -146,27 +165,33 @@ impl Router {
                 }
                 response
             }
-        }
+        };
+        entry.answer(response)
     }
 
-    fn context<B>(&self, request: &Request<B>, peer: Option<IpAddr>) -> Context {
-        let allowed = allowed(request.headers(), self.config.exec_timeout);
-        Context { peer, deadline: allowed.map(Deadline::after), ..Context::default() }
+    fn context(
+        &self,
+        timeout: Option<&HeaderValue>,
+        peer: Option<IpAddr>,
+        now: Instant,
+    ) -> Context {
+        let allowed = allowed(timeout, self.config.exec_timeout);
+        let deadline = allowed.map(|allowed| Deadline::since(now, allowed));
+        Context { peer, deadline, ..Context::default() }
     }
 }
 
 /// How long the call may take. `X-Timeout` shortens it, never lengthens it; what is not a positive
 /// Go duration is ignored.
-fn allowed(headers: &HeaderMap, exec_timeout: Option<Duration>) -> Option<Duration> {
-    let asked = headers.get("x-timeout").and_then(|value| value.to_str().ok());
+fn allowed(timeout: Option<&HeaderValue>, exec_timeout: Option<Duration>) -> Option<Duration> {
+    let asked = timeout.and_then(|value| value.to_str().ok());
     let asked = asked.and_then(duration::parse_go).and_then(duration::GoDuration::positive);
     [asked, exec_timeout].into_iter().flatten().min()
 }
 
 /// The authority of an absolute target stands in for `Host`, whatever that said (RFC 9112 section
 /// 3.2.2). CONNECT has nothing but an authority, and is refused.
-#[must_use]
-pub fn with_target_host<B>(mut request: Request<B>) -> Request<B> {
+pub fn target_is_host<B>(request: &mut Request<B>) {
     if request.uri().scheme().is_some()
         && let Some(authority) = request.uri().authority()
         // What comes before an @ is not part of the host (RFC 9110 section 7.2).
@@ -175,7 +200,6 @@ pub fn with_target_host<B>(mut request: Request<B>) -> Request<B> {
     {
         request.headers_mut().insert(header::HOST, host);
     }
-    request
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110 section 7.2), as far as its characters go (RFC 3986 section
@@ -189,27 +213,23 @@ fn is_host(value: &HeaderValue) -> bool {
 
 /// What is not a request for the function at all.
 #[must_use]
-pub fn refusal<B>(request: &Request<B>) -> Option<Response<Body>> {
-    let headers = request.headers();
-    let hosts = headers.get_all(header::HOST).iter().count();
+pub fn refusal<B>(request: &Request<B>, fields: &Fields<'_>) -> Option<Response<Body>> {
     // RFC 9112 section 3.2.
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+    if fields.hosts > 1 || (fields.hosts == 0 && request.version() == Version::HTTP_11) {
         let why = "a request needs exactly one Host header";
         return Some(respond::refused(StatusCode::BAD_REQUEST, why));
     }
-    if headers.get(header::HOST).is_some_and(|host| !is_host(host)) {
+    if fields.host.is_some_and(|host| !is_host(host)) {
         let why = "the Host header is not a host";
         return Some(respond::refused(StatusCode::BAD_REQUEST, why));
     }
     // RFC 9110 section 10.1.1.
-    let known = |v: &HeaderValue| v.as_bytes().eq_ignore_ascii_case(b"100-continue");
-    if !headers.get_all(header::EXPECT).iter().all(known) {
+    if fields.expects_unknown {
         let why = "the only expectation that can be met is 100-continue";
         return Some(respond::refused(StatusCode::EXPECTATION_FAILED, why));
     }
     // RFC 9112 section 6.1. hyper undoes the last coding; what lies below it would lose its name.
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    if !codings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+    if fields.codes_unknown {
         let why = "the only transfer coding that is understood is chunked";
         return Some(respond::refused(StatusCode::NOT_IMPLEMENTED, why));
     }
@@ -239,6 +259,7 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
@@ -265,7 +286,7 @@ mod tests {
             for value in values {
                 headers.append("x-timeout", value);
             }
-            let allowed = allowed(&headers, exec_timeout);
+            let allowed = allowed(Fields::of(&headers).timeout, exec_timeout);
             prop_assert!(allowed.is_none_or(|allowed| !allowed.is_zero()));
             if let Some(exec_timeout) = exec_timeout {
                 prop_assert!(allowed.is_some_and(|allowed| allowed <= exec_timeout));
@@ -281,7 +302,7 @@ mod tests {
             headers.insert("x-timeout", HeaderValue::try_from(format!("{asked}ns")).unwrap());
             let expected = exec_timeout.map_or(asked, |exec_timeout| exec_timeout.min(asked));
             let exec_timeout = exec_timeout.map(Duration::from_nanos);
-            prop_assert_eq!(allowed(&headers, exec_timeout), Some(Duration::from_nanos(expected)));
+            prop_assert_eq!(allowed(Fields::of(&headers).timeout, exec_timeout), Some(Duration::from_nanos(expected)));
         }
 
         /// RFC 3986: unreserved (2.3) and sub-delims (2.2), the percent sign of pct-encoded (2.1),

@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    account::{Ledger, Sent},
+    account::{Account, Ledger, Sent},
     auth::{self, Authenticator},
     config::Config,
     connection::{self, Connection, Timeouts, rest::Lender},
@@ -231,7 +231,6 @@ async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
-                let Ok(stream) = stream.settle() else { continue };
                 let accepted = Accepted {
                     stream,
                     peer,
@@ -292,7 +291,8 @@ async fn serve(accepted: Accepted, calls: Option<Handle>) {
     let phase = Arc::new(Phase::default());
     let mut connection = Connection::new(stream, timeouts, Arc::clone(&phase));
     let (router, calls) = (&router, calls.as_ref());
-    let place = Place { peer, router, phase: &phase, doors: &doors, calls };
+    let account = Arc::new(Account::new(Arc::clone(&router.ledger), phase));
+    let place = Place { peer, router, account: &account, doors: &doors, calls };
     loop {
         let in_time = tokio::select! {
             in_time = connection.rest() => in_time,
@@ -314,7 +314,7 @@ async fn serve(accepted: Accepted, calls: Option<Handle>) {
 struct Place<'a> {
     peer: Option<IpAddr>,
     router: &'a Arc<Router>,
-    phase: &'a Arc<Phase>,
+    account: &'a Arc<Account>,
     doors: &'a Doors,
     /// For calls, if not this loop.
     calls: Option<&'a Handle>,
@@ -323,17 +323,18 @@ struct Place<'a> {
 /// Serves until there is nothing more to do, or nothing for the moment: then the connection comes
 /// back.
 async fn converse(connection: Connection, place: Place<'_>) -> Option<Connection> {
-    let Place { peer, router, phase, doors, calls } = place;
+    let Place { peer, router, account, doors, calls } = place;
+    let phase = &account.phase;
     let lender = Lender::default();
     let io = TokioIo::new(lender.lend(connection));
     let service = service_fn(|request| {
         let elsewhere = calls.filter(|_| !router.is_probe(&request)).cloned();
         async move {
             Ok::<_, Infallible>(match elsewhere {
-                None => router.route(request, phase, peer).await,
+                None => router.route(request, account, peer).await,
                 Some(calls) => {
-                    let (router, phase) = (Arc::clone(router), Arc::clone(phase));
-                    Box::pin(dispatch::route_on(calls, router, request, phase, peer)).await
+                    let (router, account) = (Arc::clone(router), Arc::clone(account));
+                    Box::pin(dispatch::route_on(calls, router, request, account, peer)).await
                 }
             })
         }

@@ -132,7 +132,7 @@ impl Control {
         let endpoint = cell.withdraw(id, leaving);
         let (this, cell, id) = (Arc::clone(self), Arc::clone(cell), id.to_owned());
         tokio::spawn(async move {
-            let limit = this.longest_call(&cell);
+            let limit = this.longest_call(&cell, &id);
             if let Some(endpoint) = endpoint {
                 drain(&endpoint, limit).await;
             }
@@ -181,8 +181,8 @@ impl Control {
     pub(super) async fn clear(self: &Arc<Self>, cell: &Arc<Cell>) -> Result<()> {
         cell.change(|known| (known.life, known.goal) = (Life::Doomed, None));
         let ids = cell.ids(|_| true);
-        let limit = self.longest_call(cell);
         let one = |id: String| async move {
+            let limit = self.longest_call(cell, &id);
             if let Some(endpoint) = cell.withdraw(&id, Leaving::ForGood) {
                 drain(&endpoint, limit).await;
                 // It goes, whether or not it wants to end by itself.
@@ -200,9 +200,11 @@ impl Control {
         Ok(())
     }
 
-    /// The longest that calls under way are waited for.
-    fn longest_call(&self, cell: &Cell) -> Duration {
-        cell.function.revision.load().policy.timeout.unwrap_or(self.settings.longest_call)
+    /// The longest that calls under way on an instance are waited for: what its version allows.
+    fn longest_call(&self, cell: &Cell, id: &str) -> Duration {
+        let spec = cell.known().replicas.get(id).map(|one| Arc::clone(&one.instance.spec));
+        let timeout = spec.and_then(|spec| super::policy_of(&spec).timeout);
+        timeout.unwrap_or(self.settings.longest_call)
     }
 
     /// Says why a change failed that nobody waits for any more; until the next one that succeeds.
@@ -219,7 +221,7 @@ impl Control {
     }
 
     /// Says why the loop could not do what it should, once for each reason.
-    pub(super) fn note(&self, cell: &Arc<Cell>, error: &Error) {
+    pub(super) fn note(cell: &Arc<Cell>, error: &Error) {
         let is_news = cell.change(|known| {
             known.failures = known.failures.saturating_add(1);
             known.retry_at = Some(Instant::now() + super::cell::pause_after(known.failures));

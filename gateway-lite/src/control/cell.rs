@@ -329,6 +329,11 @@ impl Cell {
         self.known().calls.1 = Instant::now();
     }
 
+    /// Calls that wait ask once more: who heard them the first time has stopped acting on it.
+    pub(super) fn ask_again(&self) {
+        self.function.blame(self.function.problem.load().as_deref().cloned());
+    }
+
     fn publish(&self, known: &Known) {
         let serving = self.serving();
         let ready = known.replicas.values().filter(|one| one.leaving.is_none());

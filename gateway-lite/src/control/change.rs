@@ -94,6 +94,9 @@ impl Control {
             Change::Scale(replicas) => {
                 cell.function.desired.store(*replicas, Ordering::Release);
                 cell.stay_awake();
+                if *replicas == 0 {
+                    cell.ask_again();
+                }
                 tokio::select! {
                     settled = self.settle(cell) => settled,
                     () = cell.doomed() => Err(busy(cell.id())),
@@ -136,14 +139,14 @@ impl Control {
             (Change::Remove, Ok(())) => self.forget(cell),
             (_, Ok(())) => {
                 cell.change(|known| {
-                    (known.trouble, known.failures, known.retry_at) = (None, 0, None)
+                    (known.trouble, known.failures, known.retry_at) = (None, 0, None);
                 });
             }
             (Change::Update(_), Err(error)) if !is_late => {
                 tracing::warn!("{} is not updated: {error}", cell.id());
             }
             (Change::Deploy | Change::Update(_), Err(error)) => Self::blame(cell, error),
-            (_, Err(error)) => self.note(cell, error),
+            (_, Err(error)) => Self::note(cell, error),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Control {
             if cell.serving() == number {
                 // Whatever of the version before does not go is the loop's to remove.
                 return settled.or_else(|error| {
-                    self.note(cell, &error);
+                    Self::note(cell, &error);
                     Ok(())
                 });
             }

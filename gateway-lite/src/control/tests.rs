@@ -1,88 +1,12 @@
 //! Orders of events, with a back end in memory.
 
+mod kitchen;
 mod memory;
 
-use std::path::PathBuf;
-
+use kitchen::{Kitchen, eventually, hasty};
 use memory::Memory;
 
 use super::*;
-use crate::registry::Endpoint;
-
-/// A gateway without its front.
-struct Kitchen {
-    provider: Arc<Memory>,
-    registry: Arc<Registry>,
-    control: Arc<Control>,
-    data: PathBuf,
-}
-
-impl Drop for Kitchen {
-    fn drop(&mut self) {
-        self.control.stop();
-        let _ = std::fs::remove_dir_all(&self.data);
-    }
-}
-
-fn hasty() -> Settings {
-    Settings {
-        answer_within: Duration::from_secs(20),
-        ready_within: Duration::from_secs(10),
-        look_every: Duration::from_secs(3600),
-        ..Settings::default()
-    }
-}
-
-impl Kitchen {
-    async fn open(name: &str) -> Self {
-        Self::over(name, Memory::start().await, hasty()).await
-    }
-
-    async fn over(name: &str, provider: Arc<Memory>, settings: Settings) -> Self {
-        let data = std::env::temp_dir().join(format!("control-{name}-{}", std::process::id()));
-        let secrets = Arc::new(Secrets::open(&data).unwrap());
-        let (registry, asked) = Registry::new();
-        let registry = Arc::new(registry);
-        let provider_ = Arc::clone(&provider) as Arc<dyn Provider>;
-        let control = Control::start(provider_, Arc::clone(&registry), asked, secrets, settings);
-        Self { provider, control: control.await.unwrap(), registry, data }
-    }
-
-    /// Another gateway over the same instances.
-    async fn again(self) -> Self {
-        let provider = Arc::clone(&self.provider);
-        drop(self);
-        Self::over("again", provider, hasty()).await
-    }
-
-    fn function(&self) -> Arc<Function> {
-        self.registry.get(&id()).unwrap()
-    }
-
-    fn ready(&self) -> Vec<Arc<Endpoint>> {
-        self.function().endpoints.load().to_vec()
-    }
-
-    async fn until_ready(&self, revision: u64, replicas: usize) {
-        eventually(&format!("{replicas} of version {revision} are ready"), || {
-            let ready = self.ready();
-            ready.len() == replicas && ready.iter().all(|one| one.revision == revision)
-        })
-        .await;
-    }
-
-    async fn until_all(&self, expected: &[(u64, State)]) {
-        eventually(&format!("{expected:?}"), || self.provider.all() == expected).await;
-    }
-}
-
-async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "never: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
 
 fn id() -> FunctionId {
     FunctionId::new("f", "n").unwrap()
@@ -242,6 +166,19 @@ async fn function_sleeps_and_wakes() {
     kitchen.until_ready(1, 3).await;
     kitchen.control.alert(&id(), false).unwrap();
     kitchen.until_ready(1, 2).await;
+}
+
+#[tokio::test]
+async fn call_that_was_heard_in_vain_is_heard_again() {
+    let kitchen = Kitchen::open("vain").await;
+    kitchen.control.deploy(spec("silent", &[])).await.unwrap();
+    let function = kitchen.function();
+    kitchen.registry.want(&function);
+    kitchen.control.scale(&id(), 0).await.unwrap();
+    kitchen.until_all(&[(1, State::Parked)]).await;
+    kitchen.registry.want(&function);
+    eventually("it is started", || kitchen.provider.all()[0].1 != State::Parked).await;
+    assert_eq!(function.desired.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ impl Control {
         let mut sooner = |at: Instant| next = Some(next.map_or(at, |next: Instant| next.min(at)));
         for cell in &cells {
             let instances = by_function.remove(cell.id()).unwrap_or_default();
-            if !self.take_over(cell, instances, snapshot) {
+            if !Self::take_over(cell, instances, snapshot) {
                 sooner(Instant::now() + BREATH);
             }
         }
@@ -91,7 +91,7 @@ impl Control {
     }
 
     /// What the provider says of one function; not if that is older than what we did ourselves.
-    fn take_over(&self, cell: &Arc<Cell>, instances: Vec<Instance>, snapshot: u64) -> bool {
+    fn take_over(cell: &Arc<Cell>, instances: Vec<Instance>, snapshot: u64) -> bool {
         if cell.known().touched > snapshot {
             return false;
         }
@@ -126,7 +126,7 @@ impl Control {
                             (known.failures, known.trouble) = (0, None);
                         }
                     }),
-                    Err(error) => this.note(&cell, &error),
+                    Err(error) => Self::note(&cell, &error),
                 }
                 drop(turn);
                 // What was asked for while we had the turn is ours to do.
@@ -187,6 +187,7 @@ impl Control {
                 let order = (Ordering::AcqRel, Ordering::Acquire);
                 // If somebody wants another number by now, that is it.
                 let _ = cell.function.desired.compare_exchange(desired, wanted, order.0, order.1);
+                cell.ask_again();
                 self.tend_soon(&cell);
             }
         }

@@ -30,6 +30,7 @@ pub(super) fn defaults(environment: &Environment) -> Settings {
     Settings {
         provider: ProviderKind::Docker,
         data: environment.data(),
+        control_groups: true,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port: 8080,
         metrics_port: Some(8082),
@@ -74,6 +75,13 @@ pub const VARIABLES: &[Variable] = &[
         default: "/var/lib/kennel for root, else ~/.local/share/kennel",
         accepts: "a path",
         set: |settings, value| into(&mut settings.data, Some(PathBuf::from(value))),
+    },
+    Variable {
+        names: &["control_groups"],
+        help: "keep limits of processes by control groups, where those can be made",
+        default: "true",
+        accepts: BOOLEAN,
+        set: |settings, value| into(&mut settings.control_groups, boolean(value)),
     },
     Variable {
         names: &["listen_address"],

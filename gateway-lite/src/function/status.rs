@@ -25,7 +25,7 @@ pub struct FunctionStatus {
     /// When this version was deployed.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
-    /// Why there is no replica, or why the last update failed.
+    /// What keeps it from what was asked of it, if anything does; ours, and ignored by others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// What its replicas use now, if that was asked for.

@@ -49,6 +49,9 @@ use crate::{
 /// How long a gateway that ends may still hold the data.
 const HANDED_OVER: Duration = Duration::from_secs(5);
 
+/// How long instances may take to end when the gateway does.
+const LAST_GRACE: Duration = Duration::from_secs(10);
+
 /// What it needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -266,6 +269,17 @@ impl Provider for Processes {
             _ => Error::Failed(format!("cannot read the log of {}: {error}", slot.function)),
         })?;
         log::follow(&slot.place.log(), lines, slot.gone.clone()).await
+    }
+
+    /// Nobody would look after them: they end with the gateway, and start again with the next.
+    async fn close(&self) {
+        let all: Vec<_> = self.slots().values().cloned().collect();
+        let ended = all.into_iter().map(|slot| async move {
+            if let Err(error) = Arc::clone(&slot).rest(LAST_GRACE).await {
+                tracing::warn!(function = %slot.function, "{error}");
+            }
+        });
+        futures_util::future::join_all(ended).await;
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -127,7 +127,7 @@ pub(crate) async fn what_is_parked_stays_parked(ground: &dyn Ground) {
         within(provider.park(&id, GRACE)).await.unwrap();
         assert_eq!(only(&*provider).await.state, State::Parked);
     }
-    assert!(!Proxy::new(target, "").accepts().await, "it listens no more");
+    assert!(!Proxy::new(target, "", modes::ZeroCopy::Off).accepts().await, "it listens no more");
     provider.start(&id).await.unwrap();
     assert_eq!(call(&*provider, &id, "again").await, "AGAIN");
     provider.remove(&id).await.unwrap();
@@ -139,7 +139,7 @@ pub(crate) async fn what_is_removed_is_gone(ground: &dyn Ground) {
     let target = target(&*provider, &id).await;
     within(provider.remove(&id)).await.unwrap();
     assert!(provider.list().await.unwrap().is_empty());
-    assert!(!Proxy::new(target, "").accepts().await);
+    assert!(!Proxy::new(target, "", modes::ZeroCopy::Off).accepts().await);
     provider.remove(&id).await.unwrap();
     assert!(matches!(provider.start(&id).await, Err(Error::NotFound(_))));
 }
@@ -289,7 +289,10 @@ async fn call(provider: &dyn Provider, id: &str, text: &'static str) -> String {
         let mut last = format!("{state:?}");
         if let State::Running { target } = state {
             let request = http::Request::post("/").body(Body::full(text)).unwrap();
-            match Proxy::new(target, "").call(request, Context::default()).await {
+            match Proxy::new(target, "", modes::ZeroCopy::Off)
+                .call(request, Context::default())
+                .await
+            {
                 Ok(answer) if answer.status() == 200 => {
                     let body = answer.into_body().collect().await.unwrap().to_bytes();
                     return String::from_utf8(body.to_vec()).unwrap();

@@ -10,8 +10,8 @@ use http::{
 
 use super::{Broken, Framing, MOST_HEAD_BYTES, MOST_HEAD_FIELDS, framing::Evidence};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// The head of one response. What belongs to the connection (RFC 9110 section 7.6.1) is not among
 /// the fields: it is told by the other members.

@@ -24,6 +24,8 @@ const SLACK: usize = 4 * 1024;
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: Socket,
+    /// The lane of the event loop that it is registered with.
+    pub(super) home: usize,
     /// Read and not taken yet.
     pub(super) buffer: BytesMut,
     /// The size of the memory that `buffer` is part of.
@@ -36,9 +38,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket) -> Self {
+    pub(super) fn new(socket: Socket, home: usize) -> Self {
         let (buffer, alarm) = (BytesMut::new(), Alarm::default());
-        Self { socket, buffer, allocated: 0, room: LEAST_READ, has_yielded: false, alarm }
+        Self { socket, home, buffer, allocated: 0, room: LEAST_READ, has_yielded: false, alarm }
     }
 
     /// Appends to the buffer what has arrived, and says how much that was: 0 at the end of the

@@ -15,24 +15,50 @@ use http::{
 use super::upload::Framing;
 use crate::{decimal, http1::RequestHead};
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The protocol that an upgrade request asks for (RFC 9110 section 7.8): `Upgrade` counts only
-/// when `Connection` names it. Letter case does not matter, in either.
-pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let protocol = headers.get(UPGRADE)?;
-    tokens(headers, &CONNECTION)
-        .any(|token| token.eq_ignore_ascii_case("upgrade"))
-        .then(|| protocol.clone())
+/// What a request's fields say about its hop, found in one pass: a look-up hashes a name.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "what is there is independent of the rest")]
+pub(super) struct Asked {
+    /// The protocol to switch to (RFC 9110 section 7.8): `Upgrade` counts only when `Connection`
+    /// names it. Letter case does not matter, in either.
+    pub(super) upgrade: Option<HeaderValue>,
+    /// It asks for a stream that has no end in sight.
+    pub(super) stream: bool,
+    /// There is a `Content-Length`.
+    pub(super) has_length: bool,
+    /// There is a `Connection`.
+    has_connection: bool,
+    /// There is a `TE`.
+    has_te: bool,
 }
 
-/// Whether the request asks for a stream that has no end in sight.
-pub(super) fn wants_stream(headers: &HeaderMap) -> bool {
-    headers.get_all(ACCEPT).iter().any(is_stream_type)
+impl Asked {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let mut asked = Self::default();
+        for (name, value) in headers {
+            if *name == ACCEPT {
+                asked.stream |= is_stream_type(value);
+            } else if *name == CONTENT_LENGTH {
+                asked.has_length = true;
+            } else if *name == CONNECTION {
+                asked.has_connection = true;
+            } else if *name == TE {
+                asked.has_te = true;
+            } else if *name == UPGRADE && asked.upgrade.is_none() {
+                asked.upgrade = Some(value.clone());
+            }
+        }
+        let is_named = asked.upgrade.is_some()
+            && tokens(headers, &CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"));
+        asked.upgrade = asked.upgrade.filter(|_| is_named);
+        asked
+    }
 }
 
 /// Whether the response is one.
@@ -66,11 +92,12 @@ pub(super) struct Hop<'a> {
 
 /// The request head for the function: without what was meant for the connection only, and with
 /// who the request came from.
-pub(super) fn request(head: &Parts, hop: Hop<'_>) -> Vec<u8> {
+pub(super) fn request(head: &Parts, asked: &Asked, hop: Hop<'_>) -> Vec<u8> {
     let (base, path) = origin_form(&head.uri, hop.base, hop.strip);
     let mut out = RequestHead::new(&head.method, base, path);
-    let named = named_by_connection(&head.headers);
+    let named = if asked.has_connection { named_by_connection(&head.headers) } else { Vec::new() };
     let (mut chain, mut has_host, mut has_proto) = (Vec::new(), false, false);
+    let mut host = None;
     for (name, value) in &head.headers {
         if is_hop_by_hop(name) || named.contains(name) {
             continue;
@@ -80,11 +107,15 @@ pub(super) fn request(head: &Parts, hop: Hop<'_>) -> Vec<u8> {
             chain.extend_from_slice(b", ");
             continue;
         }
+        if *name == HOST {
+            host.get_or_insert(value);
+        }
         has_host |= *name == X_FORWARDED_HOST;
         has_proto |= *name == X_FORWARDED_PROTO;
         out.field(name, value.as_bytes());
     }
-    if tokens(&head.headers, &TE).any(|token| token.eq_ignore_ascii_case("trailers")) {
+    let is_trailers = |token: &str| token.eq_ignore_ascii_case("trailers");
+    if asked.has_te && tokens(&head.headers, &TE).any(is_trailers) {
         // `TE` is hop-by-hop: this hop can take trailers because ours can.
         out.field(&TE, b"trailers");
     }
@@ -96,7 +127,7 @@ pub(super) fn request(head: &Parts, hop: Hop<'_>) -> Vec<u8> {
         decimal::push_address(&mut chain, peer);
         out.field(&X_FORWARDED_FOR, &chain);
     }
-    match head.headers.get(HOST) {
+    match host {
         Some(host) if !has_host => out.field(&X_FORWARDED_HOST, host.as_bytes()),
         Some(_) => {}
         // Ours is a request of HTTP/1.1, which needs one (RFC 9112 section 3.2).
@@ -192,7 +223,7 @@ mod tests {
         for (name, value) in fields {
             head.headers.append(*name, HeaderValue::from_static(value));
         }
-        let text = String::from_utf8(request(&head, hop)).unwrap();
+        let text = String::from_utf8(request(&head, &Asked::of(&head.headers), hop)).unwrap();
         let text = text.strip_suffix("\r\n\r\n").expect("an empty line");
         let mut lines: Vec<_> = text.split("\r\n").map(str::to_owned).collect();
         lines[1..].sort();
@@ -279,15 +310,15 @@ mod tests {
 
     #[test]
     fn upgrades_need_both_fields_in_any_case() {
-        assert!(upgrade(&headers(&[("upgrade", "WebSocket")])).is_none());
+        assert!(Asked::of(&headers(&[("upgrade", "WebSocket")])).upgrade.is_none());
         let map = headers(&[("upgrade", "WebSocket"), ("connection", "keep-alive, UPGRADE")]);
-        assert_eq!(upgrade(&map).unwrap(), "WebSocket");
+        assert_eq!(Asked::of(&map).upgrade.unwrap(), "WebSocket");
     }
 
     #[test]
     fn endless_streams_are_known_by_their_types() {
-        assert!(wants_stream(&headers(&[("accept", "*/*, Text/Event-Stream;q=0.9")])));
-        assert!(!wants_stream(&headers(&[("accept", "*/*")])));
+        assert!(Asked::of(&headers(&[("accept", "*/*, Text/Event-Stream;q=0.9")])).stream);
+        assert!(!Asked::of(&headers(&[("accept", "*/*")])).stream);
         assert!(is_stream(&headers(&[("content-type", "application/x-ndjson; charset=utf-8")])));
     }
 }

@@ -21,15 +21,19 @@ pub(super) enum Socket {
 
 impl Socket {
     /// Whether an idle connection may carry another request: open, and nothing has arrived that
-    /// nobody asked for. One system call, so that a close which the event loop has not seen yet
-    /// does not fail a call.
-    pub(super) fn is_quiet(&self) -> bool {
+    /// nobody asked for. As far as the event loop has seen, or, if `sure`, by a system call, so
+    /// that a close which the loop has not seen yet does not fail a call.
+    pub(super) fn is_quiet(&self, sure: bool) -> bool {
         let mut byte = [0_u8; 1];
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        matches!(
-            rustix::net::recv(self.as_fd(), &mut byte, flags),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR)
-        )
+        let mut peek = || Ok(rustix::net::recv(self.as_fd(), &mut byte, flags).map(drop)?);
+        let looked = match self {
+            _ if sure => peek(),
+            Self::Tcp(stream) => stream.try_io(Interest::READABLE, peek),
+            Self::Unix(stream) => stream.try_io(Interest::READABLE, peek),
+        };
+        let nothing = [io::ErrorKind::WouldBlock, io::ErrorKind::Interrupted];
+        looked.is_err_and(|error| nothing.contains(&error.kind()))
     }
 }
 

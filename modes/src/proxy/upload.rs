@@ -104,6 +104,11 @@ impl Upload {
         }
     }
 
+    /// Whether there never was a body.
+    pub(super) fn is_bodiless(&self) -> bool {
+        self.bodiless
+    }
+
     /// The function wants the body.
     pub(super) fn go_on(&mut self) {
         self.gate = None;

@@ -1,7 +1,10 @@
 //! The life of a long-lived child: start, wait until it listens, notice its end, start again.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -61,6 +64,15 @@ pub(super) struct Duty {
     /// A call found the function unreachable, or was cut off.
     pub(super) doubt: Arc<Notify>,
     pub(super) tell: watch::Sender<State>,
+    /// Whether calls need not wait: what `tell` says, without its lock.
+    pub(super) open: Arc<AtomicBool>,
+}
+
+impl Duty {
+    fn tell(&self, state: State) {
+        self.open.store(matches!(state, State::Ready | State::Silent), Ordering::Relaxed);
+        self.tell.send_replace(state);
+    }
 }
 
 enum End {
@@ -89,11 +101,11 @@ pub(super) async fn run(child: Child, duty: Duty) {
             Err(error) => error.to_string(),
         };
         if !duty.restart {
-            duty.tell.send_replace(State::Dead(reason));
+            duty.tell(State::Dead(reason));
             // Whoever waits for a stop must still see this task end.
             return duty.stop.notified().await;
         }
-        duty.tell.send_replace(State::Starting);
+        duty.tell(State::Starting);
         tracing::error!("the function {reason}; starting it again in {pause:?}");
         tokio::select! {
             () = sleep(pause) => {}
@@ -115,16 +127,16 @@ async fn live(mut child: Child, duty: &Duty) -> End {
                 return End::Stopped;
             }
             () = listens(duty, PROBE.0), if !ready => {
-                duty.tell.send_replace(State::Ready);
+                duty.tell(State::Ready);
             }
             // Probes should know before the next call does.
             () = duty.doubt.notified(), if ready => {
-                duty.tell.send_replace(State::Silent);
+                duty.tell(State::Silent);
             }
         }
     };
     // What becomes of it is not known yet: calls wait.
-    duty.tell.send_replace(State::Starting);
+    duty.tell(State::Starting);
     // A function that puts itself into the background leaves with status 0 and goes on serving.
     if matches!(exit, Ok(Exit::Status(0))) {
         let taken = tokio::select! {
@@ -163,7 +175,7 @@ async fn listens(duty: &Duty, mut pause: Duration) {
 /// The function serves on, but the process that we started has left. A daemon's end can only be
 /// seen from outside.
 async fn daemon(process: Process, duty: &Duty) -> End {
-    duty.tell.send_replace(State::Ready);
+    duty.tell(State::Ready);
     let authority = duty.proxy.authority();
     // The number of the group is ours as long as its leader is not reaped.
     let group = process.leads_others().then_some(process);

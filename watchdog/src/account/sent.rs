@@ -61,7 +61,7 @@ impl HttpBody for Sent {
                 match (&mut this.entry, frame.data_ref()) {
                     (Some(entry), Some(data)) => {
                         entry.count(data.remaining(), is_chunked);
-                        phase = Some(Arc::clone(&entry.phase));
+                        phase = Some(Arc::clone(&entry.account.phase));
                     }
                     // Nothing follows trailers, so hyper does not ask for more.
                     (entry @ Some(_), None) => entry.take().into_iter().for_each(Entry::complete),
@@ -71,7 +71,7 @@ impl HttpBody for Sent {
             }
             Some(Err(error)) => {
                 if let Some(entry) = &mut this.entry {
-                    entry.phase.fail();
+                    entry.account.phase.fail();
                     entry.blame(&error);
                 }
                 // An error makes hyper drop what it has not written yet; the client should have

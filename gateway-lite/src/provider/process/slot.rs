@@ -273,6 +273,18 @@ impl Slot {
         Ok(())
     }
 
+    /// Ends it, to be started again by the next gateway.
+    pub(super) async fn rest(self: Arc<Self>, grace: Duration) -> Result<()> {
+        let mut keeper = self.keeper.lock().await;
+        if let Some(keeper) = keeper.take() {
+            self.end(keeper, Some(grace)).await?;
+            let slot = Arc::clone(&self);
+            blocking(move || slot.sweep()).await?;
+            self.is(State::Failing { why: "the gateway stops".to_owned() });
+        }
+        Ok(())
+    }
+
     /// See [`Provider::remove`](crate::provider::Provider::remove).
     pub(super) async fn remove(self: Arc<Self>) -> Result<()> {
         let mut keeper = self.keeper.lock().await;
