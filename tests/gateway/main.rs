@@ -2,7 +2,7 @@
 //! can run here; they start the real program (or the one that `GATEWAY_BIN` names) and talk to it
 //! over sockets. Test names read `subject_condition_result`.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 /// Makes a test of each function here for each provider.
 macro_rules! on_every_provider {

@@ -69,7 +69,7 @@ fn examples_run_with_one_command(provider: Provider) {
         match name {
             "shout" => assert_eq!(response.text(), "OLLEH\n"),
             "hello" => assert!(!response.text().is_empty()),
-            _ => assert!(response.text().contains("<"), "{}", response.text()),
+            _ => assert!(response.text().contains('<'), "{}", response.text()),
         }
         // In the foreground, until somebody has had enough.
         assert!(!gateway.has_exited());

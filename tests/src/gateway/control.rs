@@ -120,9 +120,12 @@ impl Gateway {
     pub fn wait_ready(&self, name: &str, replicas: u64) {
         let start = Instant::now();
         while self.status(name)["availableReplicas"] != replicas {
-            if start.elapsed() > DEADLINE {
-                panic!("{name}: {}, never {replicas} ready\n{}", self.status(name), self.log());
-            }
+            assert!(
+                start.elapsed() < DEADLINE,
+                "{name}: {}, never {replicas} ready\n{}",
+                self.status(name),
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
