@@ -24,7 +24,7 @@ pub enum Provider {
 const IMAGE: &str = "kennel-e2e/function:latest";
 
 /// What functions need; the rest is `sh`.
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 14] = [
     "sh", "bash", "cat", "sleep", "tr", "head", "env", "ls", "seq", "dd", "touch", "rm", "wc",
     "printf",
 ];
