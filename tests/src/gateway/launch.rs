@@ -43,7 +43,13 @@ impl GatewayLaunch {
         let temp = tempfile::Builder::new().prefix("e2e-").tempdir().expect("a directory");
         provider.lay_out(temp.path(), upstream, &program);
         let arguments = vec!["serve".to_owned()];
-        Self { program, provider, arguments, environment: Vec::new(), temp }
+        // Gateways that share an engine need networks of their own.
+        let network = temp.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let environment = match provider {
+            Provider::Process => Vec::new(),
+            Provider::Docker => vec![("docker_network".to_owned(), network)],
+        };
+        Self { program, provider, arguments, environment, temp }
     }
 
     /// Sets a variable; the last value of a name wins.
