@@ -92,10 +92,6 @@ fn calls_go_to_the_replica_with_the_fewest(provider: Provider) {
     let name = "[ -e \"$TMPDIR/me\" ] || echo \"$$\" > \"$TMPDIR/me\"; read me < \"$TMPDIR/me\"; echo \"$me\"; cat";
     let function =
         Function::sh("f", name).env("mode", "streaming").label("com.openfaas.scale.min", "2");
-    let function = match provider {
-        Provider::Process => function,
-        Provider::Docker => function.env("TMPDIR", "/tmp"),
-    };
     gateway.deploy(&function);
     gateway.wait_ready("f", 2);
     let who = |held: &mut Vec<e2e::Client>| {

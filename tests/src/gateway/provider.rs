@@ -125,7 +125,7 @@ fn import(upstream: &str, gateway: &Path) {
             done
         done
         tar c . | docker import --change 'WORKDIR /home/app' --change 'USER 1000' \
-            --change 'ENV PATH=/usr/bin:/bin' --change 'CMD ["fwatchdog"]' - {IMAGE}"#,
+            --change 'ENV PATH=/usr/bin:/bin TMPDIR=/tmp' --change 'CMD ["fwatchdog"]' - {IMAGE}"#,
         programs = PROGRAMS.join(" "),
     );
     let made = Command::new("bash")
