@@ -7,6 +7,7 @@
 //! replica is one whose instances are parked. What instances mean together (versions, updates,
 //! readiness, how many) is decided above, once for all providers.
 
+pub mod docker;
 pub mod process;
 
 use std::{fmt, path::PathBuf, pin::Pin, sync::Arc};

@@ -21,6 +21,7 @@ use crate::{
     private_file,
     provider::{
         Provider,
+        docker::{self, Containers},
         process::{self, Processes},
     },
     registry::Registry,
@@ -171,7 +172,16 @@ async fn provider(
         })
         .await?),
         ProviderKind::Docker => {
-            Err(crate::error::Error::Failed("docker is not built in".to_owned()))
+            // The engine does not know where this process is.
+            let data = std::path::absolute(&settings.data);
+            let data = data.map_err(|error| crate::error::Error::Failed(error.to_string()))?;
+            Ok(Containers::open(docker::Settings {
+                host: settings.docker_host.clone(),
+                network: settings.docker_network.clone(),
+                data,
+                config: settings.docker_config.as_ref().map(|dir| dir.join("config.json")),
+            })
+            .await?)
         }
     }
 }

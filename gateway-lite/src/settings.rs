@@ -19,6 +19,12 @@ pub enum ProviderKind {
 pub struct Settings {
     /// Who starts replicas.
     pub provider: ProviderKind,
+    /// Where the Docker engine listens.
+    pub docker_host: String,
+    /// The network of functions in containers.
+    pub docker_network: String,
+    /// The folder of Docker's own file with credentials for registries.
+    pub docker_config: Option<PathBuf>,
     /// Where what has to be kept is kept.
     pub data: PathBuf,
     /// Whether limits of processes are kept by control groups, where those can be made.

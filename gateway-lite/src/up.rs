@@ -18,6 +18,7 @@ use crate::{
     env::{self, Environment},
     error::{Error, Result},
     function::FunctionSpec,
+    provider::docker,
     settings::{ProviderKind, Settings},
 };
 
@@ -60,7 +61,7 @@ pub(crate) fn main(up: &Up, environment: Environment) -> Result<(), Failure> {
     let runtime = watchdog::runtimes::current().map_err(|error| Failure::failed(&error))?;
     if runtime.block_on(client.is_there()) {
         log_in(&mut client, up, &settings)?;
-        let work = deploy(&plan, client, up.detach);
+        let work = deploy(&plan, &settings, client, up.detach);
         return runtime.block_on(work).map_err(|error| Failure::failed(&error));
     }
     drop(runtime);
@@ -77,7 +78,7 @@ pub(crate) fn main(up: &Up, environment: Environment) -> Result<(), Failure> {
         let client = Client::new(&format!("http://{address}"));
         let mut client = client.map_err(|error| Failure::failed(&error))?;
         log_in(&mut client, up, settings)?;
-        deploy(plan, client, false).await.map_err(|error| Failure::failed(&error))
+        deploy(plan, settings, client, false).await.map_err(|error| Failure::failed(&error))
     })
 }
 
@@ -128,12 +129,22 @@ impl Plan {
 }
 
 /// Deploys everything, and follows the logs unless it is to end.
-async fn deploy(plan: &Plan, client: Client, detach: bool) -> Result<()> {
+async fn deploy(plan: &Plan, settings: &Settings, client: Client, detach: bool) -> Result<()> {
     for planned in &plan.functions {
         let spec = &planned.spec;
         if let Some(build) = &planned.build {
             say(&format!("{}: building {}", spec.service, spec.image));
-            build_image(build, &spec.image)?;
+            let config = settings.docker_config.as_ref().map(|dir| dir.join("config.json"));
+            docker::build::build_image(
+                &settings.docker_host,
+                config.as_deref(),
+                &build.context,
+                build.handler.as_deref(),
+                &spec.image,
+                &build.arguments,
+                |line| say(&format!("{}: {line}", spec.service)),
+            )
+            .await?;
         }
         keep_secrets(&client, spec, &plan.folder).await?;
         say(&format!("{}: deploying", spec.service));
@@ -230,8 +241,4 @@ async fn follow(client: Client, functions: &[Planned]) -> Result<()> {
 /// To who started this. That nobody reads any more is no reason to stop.
 fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
-}
-
-fn build_image(build: &plan::Build, tag: &str) -> Result<()> {
-    Err(Error::Failed(format!("cannot build {tag} {build:?}")))
 }

@@ -15,6 +15,7 @@
 //! Everybody else who reads a [`Body`](crate::Body) gets bytes; only who asks for
 //! [`poll_data`](crate::Body::poll_data) has to be able to send ranges.
 
+mod backlog;
 mod buffers;
 mod conduit;
 mod data;
@@ -26,19 +27,20 @@ mod send;
 mod trial;
 mod unsent;
 
+pub use self::{
+    backlog::bound_backlog,
+    data::Data,
+    range::{Range, is_of_file},
+    region::is_reserved,
+    send::{Failure, poll_send},
+    trial::timed_write,
+    unsent::{Progress, unsent},
+};
 pub(crate) use self::{
     conduit::{Conduit, timed_read, timed_splice_in},
     outflow::Outflow,
     range::LONGEST,
     trial::Way,
-};
-pub use self::{
-    data::Data,
-    range::Range,
-    region::is_reserved,
-    send::{Failure, poll_send},
-    trial::timed_write,
-    unsent::{Progress, unsent},
 };
 
 /// Whether the kernel moves bytes by itself (`zero_copy`).

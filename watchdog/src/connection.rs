@@ -67,6 +67,8 @@ pub struct Connection {
     unsent: usize,
     look: Timer,
     linger: Option<Linger>,
+    /// The kernel takes little ahead of the client: done once something long is sent.
+    is_bounded: bool,
     nearby: Nearby,
     held: Held,
     /// Whoever lent it to hyper takes it back for a rest.
@@ -90,6 +92,7 @@ impl Connection {
             unsent: 0,
             look: Timer::default(),
             linger: None,
+            is_bounded: false,
             nearby: Nearby::default(),
             held: Held::default(),
             lent: false,
@@ -289,6 +292,11 @@ impl AsyncWrite for Connection {
             self.note_status(first);
         }
         let result = if ranges {
+            if !self.is_bounded && slices.iter().any(|slice| zero_copy::is_of_file(slice)) {
+                // A pipe's writer bounds what is there by itself. What is no TCP works on without.
+                let _ = zero_copy::bound_backlog(&self.stream);
+                self.is_bounded = true;
+            }
             self.poll_send(cx, slices)
         } else {
             let this = &mut *self;

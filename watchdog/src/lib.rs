@@ -2,7 +2,7 @@
 //!
 //! From the top down: [`cli`] ▶ [`mod@env`] ([`settings`], the only reader of the environment) ▶
 //! [`config`] (the settings, dealt out to the parts) ▶ [`server`] (bind, accept, stop) ▶
-//! [`mod@dispatch`] (calls to the loops of the CPUs, probes to the first thread) ▶
+//! `dispatch` (calls to the loops of the CPUs, probes to the first thread) ▶
 //! [`connection`] (time-outs of one socket) ▶ [`router`] (the route table) ▶ [`auth`], [`limit`],
 //! [`health`] ▶ `modes` ▶ [`respond`] (the only place where an error becomes a status) ▶
 //! [`account`] (one log line and one count a call), which shares [`phase`] with the connection.

@@ -7,7 +7,7 @@
 //!
 //! The program's first thread has a loop of its own ([`current`]) and is none of these: whatever
 //! calls do to theirs, somebody is there to accept, to answer probes and to hear signals
-//! ([`dispatch`](crate::dispatch)).
+//! (`dispatch`).
 
 use std::{io, sync::mpsc, thread};
 
@@ -17,9 +17,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// The loops of calls. Dropped, it ends them.
 #[derive(Debug)]
 pub struct Runtimes {
+    /// Those that were needed so far: a loop without connections is memory for nothing.
     handles: Vec<Handle>,
+    most: usize,
     next: usize,
-    _stop: DropGuard,
+    stop: CancellationToken,
+    _end: DropGuard,
 }
 
 /// A loop for the calling thread.
@@ -31,21 +34,31 @@ pub fn current() -> io::Result<Runtime> {
 }
 
 impl Runtimes {
-    /// As many as there are CPUs for this process.
+    /// The first of them; there will be as many as there are CPUs for this process.
     ///
     /// # Errors
     /// A thread or its loop could not be started.
     pub fn start() -> io::Result<Self> {
         let stop = CancellationToken::new();
-        let count = thread::available_parallelism().map_or(1, usize::from);
-        let handles: io::Result<_> = (0..count).map(|_| start(stop.clone())).collect();
-        Ok(Self { handles: handles?, next: 0, _stop: stop.drop_guard() })
+        let most = thread::available_parallelism().map_or(1, usize::from);
+        let handles = vec![start(stop.clone())?];
+        Ok(Self { handles, most, next: 0, _end: stop.clone().drop_guard(), stop })
     }
 
     /// Where the next connection goes.
     pub fn in_turn(&mut self) -> &Handle {
-        self.next = (self.next + 1) % self.handles.len();
-        &self.handles[self.next]
+        let place = self.next % self.most;
+        self.next = place + 1;
+        if place == self.handles.len() {
+            match start(self.stop.clone()) {
+                Ok(handle) => self.handles.push(handle),
+                Err(error) => {
+                    tracing::warn!("cannot start another loop for calls: {error}");
+                    self.most = self.handles.len();
+                }
+            }
+        }
+        &self.handles[place % self.handles.len()]
     }
 }
 
@@ -74,7 +87,7 @@ mod tests {
         let runtime = current().unwrap();
         let ran: Vec<_> = runtime.block_on(async {
             let mut runtimes = Runtimes::start().unwrap();
-            let count = runtimes.handles.len();
+            let count = runtimes.most;
             let mut ran = Vec::new();
             for _ in 0..2 * count {
                 let task = runtimes.in_turn().spawn(async { thread::current().id() });

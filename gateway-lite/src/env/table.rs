@@ -29,6 +29,9 @@ pub struct Variable {
 pub(super) fn defaults(environment: &Environment) -> Settings {
     Settings {
         provider: ProviderKind::Docker,
+        docker_host: "unix:///var/run/docker.sock".to_owned(),
+        docker_network: "kennel".to_owned(),
+        docker_config: environment.get("HOME").map(|home| PathBuf::from(home).join(".docker")),
         data: environment.data(),
         control_groups: true,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -68,6 +71,35 @@ pub const VARIABLES: &[Variable] = &[
             };
             into(&mut settings.provider, Some(kind))
         },
+    },
+    Variable {
+        names: &["docker_host", "DOCKER_HOST"],
+        help: "where the Docker engine listens",
+        default: "unix:///var/run/docker.sock",
+        accepts: "a socket of this machine such as unix:///var/run/docker.sock",
+        set: |settings, value| {
+            let is_socket = value.strip_prefix("unix://").unwrap_or(value).starts_with('/');
+            into(&mut settings.docker_host, is_socket.then(|| value.to_owned()))
+        },
+    },
+    Variable {
+        names: &["docker_network"],
+        help: "the Docker network of functions; made if it is not there",
+        default: "kennel",
+        accepts: "a letter or digit, then also '.', '_' and '-'",
+        set: |settings, value| {
+            let inner = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+            let is_name =
+                value.starts_with(|c: char| c.is_ascii_alphanumeric()) && value.chars().all(inner);
+            into(&mut settings.docker_network, is_name.then(|| value.to_owned()))
+        },
+    },
+    Variable {
+        names: &["docker_config", "DOCKER_CONFIG"],
+        help: "the folder with Docker's config.json, for its credentials of registries",
+        default: "~/.docker",
+        accepts: "a path",
+        set: |settings, value| into(&mut settings.docker_config, Some(Some(PathBuf::from(value)))),
     },
     Variable {
         names: &["data_dir"],

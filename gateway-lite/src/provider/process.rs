@@ -6,7 +6,7 @@
 //! socket in the data directory, and goes on when the gateway does not. A gateway that starts finds
 //! it again by its record and its start time.
 //!
-//! [`directory`] says what lies where, [`slot`] is one instance, [`keeper`] keeps it running.
+//! `directory` says what lies where, `slot` is one instance, `keeper` keeps it running.
 
 mod directory;
 mod environment;

@@ -106,6 +106,13 @@ pub(super) fn source(number: usize) -> Option<Arc<Source>> {
     live().sources.get(number).cloned().flatten()
 }
 
+/// Whether a slice stands for bytes of a file, all of which are there at once.
+#[must_use]
+pub fn is_of_file(slice: &[u8]) -> bool {
+    let source = region::number(slice).and_then(source);
+    source.is_some_and(|source| matches!(source.origin, Origin::File { .. }))
+}
+
 impl Range {
     /// `length` bytes of `file` from `start` on. `None` when they have to be copied after all:
     /// there is no region, it is used up, or `length` is 0 or more than [`LONGEST`].

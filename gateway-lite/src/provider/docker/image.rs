@@ -1,0 +1,204 @@
+//! Images: used when they are there, else pulled once for all who wait for them.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use futures_util::{
+    FutureExt as _, StreamExt as _,
+    future::{BoxFuture, Shared},
+};
+
+use super::{
+    credentials::{self, Known},
+    engine::{ASK, Engine},
+};
+use crate::error::{Error, Result};
+
+/// The longest silence of a pull.
+const SILENCE: Duration = Duration::from_secs(300);
+
+type Pull = Shared<BoxFuture<'static, Result<()>>>;
+
+/// Pulls under way.
+#[derive(Debug)]
+pub(super) struct Images {
+    config: Option<PathBuf>,
+    pulls: Arc<Mutex<HashMap<String, Pull>>>,
+}
+
+impl Images {
+    /// None yet. `config` is Docker's file with credentials.
+    pub(super) fn new(config: Option<PathBuf>) -> Self {
+        Self { config, pulls: Arc::default() }
+    }
+
+    /// Makes sure that an image is there. Dropped, a pull goes on.
+    pub(super) async fn bring(&self, engine: &Engine, image: &str) -> Result<()> {
+        let name = image.trim();
+        let doing = format!("look for the image {name:?}");
+        match engine.ask(ASK, &doing, engine.api().inspect_image(name)).await {
+            Err(Error::NotFound(_)) => {}
+            other => return other.map(drop),
+        }
+        let pull = lock(&self.pulls)
+            .entry(name.to_owned())
+            .or_insert_with(|| {
+                let (engine, config, name) = (engine.clone(), self.config.clone(), name.to_owned());
+                let pulls = Arc::clone(&self.pulls);
+                let work = tokio::spawn(async move {
+                    let outcome = pull(&engine, config, &name).await;
+                    match &outcome {
+                        Ok(()) => tracing::info!(image = name, "Pulled"),
+                        Err(error) => tracing::warn!(image = name, "{error}"),
+                    }
+                    lock(&pulls).remove(&name);
+                    outcome
+                });
+                let ended = |error| Err(Error::Failed(format!("ended early: {error}")));
+                work.map(move |done| done.unwrap_or_else(ended)).boxed().shared()
+            })
+            .clone();
+        pull.await
+    }
+}
+
+fn lock(pulls: &Mutex<HashMap<String, Pull>>) -> MutexGuard<'_, HashMap<String, Pull>> {
+    // Nothing that can panic runs under the lock.
+    pulls.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn pull(engine: &Engine, config: Option<PathBuf>, name: &str) -> Result<()> {
+    tracing::info!(image = name, "Pulling");
+    let reference = Reference::of(name);
+    let registry = reference.registry();
+    let known = match config {
+        Some(path) => credentials::read(&path, registry).await?,
+        None => Known::default(),
+    };
+    let options = CreateImageOptionsBuilder::default()
+        .from_image(reference.repository)
+        .tag(reference.version)
+        .build();
+    let doing = format!("pull the image {name:?}");
+    let mut progress = engine.api().create_image(Some(options), None, known.login);
+    let hint = |error: Error| {
+        let helper = known.helper.as_deref().map(|helper| {
+            format!(
+                " (the credentials of {registry} are with the helper docker-credential-{helper}, \
+                 which is not run: pull the image with docker pull, or log in without a helper)"
+            )
+        });
+        with_hint(error, &helper.unwrap_or_default())
+    };
+    loop {
+        let next = tokio::time::timeout(SILENCE, progress.next()).await;
+        match next.map_err(|_| engine.late(&doing, SILENCE))? {
+            None => return Ok(()),
+            Some(Ok(step)) => {
+                let (layer, status) =
+                    (step.id.unwrap_or_default(), step.status.unwrap_or_default());
+                tracing::debug!(image = name, layer, "{status}");
+            }
+            Some(Err(error)) => return Err(hint(refusal(engine.error(&doing, &error)))),
+        }
+    }
+}
+
+/// What the author can change: the name, or who may have it.
+fn refusal(error: Error) -> Error {
+    const UNKNOWN: [&str; 5] =
+        ["not found", "manifest unknown", "denied", "unauthorized", "does not exist"];
+    match error {
+        Error::NotFound(text) => Error::Invalid(text),
+        Error::Failed(text) if UNKNOWN.iter().any(|word| text.contains(word)) => {
+            Error::Invalid(text)
+        }
+        other => other,
+    }
+}
+
+fn with_hint(error: Error, hint: &str) -> Error {
+    match error {
+        Error::Invalid(text) => Error::Invalid(text + hint),
+        Error::Failed(text) => Error::Failed(text + hint),
+        other => other,
+    }
+}
+
+/// `[registry/]repository[:tag][@digest]`.
+#[derive(Debug, PartialEq, Eq)]
+struct Reference<'a> {
+    repository: &'a str,
+    /// A digest, or a tag.
+    version: &'a str,
+}
+
+impl<'a> Reference<'a> {
+    /// The parts of an image's name; without a version it would be all there are.
+    fn of(name: &'a str) -> Self {
+        let (name, digest) = match name.split_once('@') {
+            Some((name, digest)) => (name, Some(digest)),
+            None => (name, None),
+        };
+        let last = name.rfind('/').map_or(0, |slash| slash + 1);
+        let (repository, tag) = match name[last..].find(':') {
+            Some(colon) => (&name[..last + colon], Some(&name[last + colon + 1..])),
+            None => (name, None),
+        };
+        Self { repository, version: digest.or(tag).unwrap_or("latest") }
+    }
+
+    /// Whose it is: what is before the first slash, if it can be a host.
+    fn registry(&self) -> &'a str {
+        match self.repository.split_once('/') {
+            Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
+            _ => credentials::HUB,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_have_parts() {
+        let digest = "sha256:00";
+        let rows = [
+            ("alpine", ("alpine", "latest", credentials::HUB)),
+            ("a/b:c", ("a/b", "c", credentials::HUB)),
+            ("ghcr.io/a/b", ("ghcr.io/a/b", "latest", "ghcr.io")),
+            ("localhost/a:b", ("localhost/a", "b", "localhost")),
+            ("h:5000/a", ("h:5000/a", "latest", "h:5000")),
+            ("h:5000/a:b@sha256:00", ("h:5000/a", digest, "h:5000")),
+            ("a@sha256:00", ("a", digest, credentials::HUB)),
+        ];
+        for (name, expected) in rows {
+            let parts = Reference::of(name);
+            assert_eq!((parts.repository, parts.version, parts.registry()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn unknown_images_are_the_authors_mistake() {
+        let text = "pull access denied for x, repository does not exist".to_owned();
+        assert!(matches!(refusal(Error::Failed(text)), Error::Invalid(_)));
+        let text = "dial tcp: lookup registry: no such host".to_owned();
+        assert!(matches!(refusal(Error::Failed(text)), Error::Failed(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_is_too_strange(name in ".*") {
+            let parts = Reference::of(&name);
+            prop_assert!(!parts.registry().is_empty());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The engine's events: what happened to our containers, whoever did it.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bollard::{models::EventMessage, query_parameters::EventsOptionsBuilder};
+use futures_util::StreamExt as _;
+
+use super::{
+    Shared,
+    labels::{GATEWAY, INSTANCE},
+};
+use crate::error::Result;
+
+/// The first pause before an engine that went away is looked for again, and the longest.
+const SHORTEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// What changes the answer of `list`; others, such as those of health checks and `docker exec`,
+/// do not.
+const CHANGES: [&str; 13] = [
+    "create", "start", "restart", "die", "oom", "kill", "stop", "pause", "unpause", "rename",
+    "update", "destroy", "remove",
+];
+
+/// Tells of changes until it is dropped.
+pub(super) async fn run(all: Arc<Shared>) {
+    let mut pause = SHORTEST;
+    let mut is_away = false;
+    let mut since = now();
+    loop {
+        match begin(&all).await {
+            Ok(()) => {
+                if is_away {
+                    tracing::info!("The Docker engine is back");
+                }
+                (is_away, pause) = (false, SHORTEST);
+                // Whatever happened meanwhile.
+                tell(&all);
+                since = follow(&all, since).await;
+            }
+            Err(error) => {
+                if !is_away {
+                    tracing::error!("{error}");
+                    tell(&all);
+                }
+                is_away = true;
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST);
+    }
+}
+
+/// Whether there is an engine. It may be another one than before.
+async fn begin(all: &Shared) -> Result<()> {
+    all.engine.negotiate().await?;
+    all.sweep().await
+}
+
+/// Follows the events from `since` on until the engine goes away. Returns when that was.
+async fn follow(all: &Shared, since: u64) -> u64 {
+    let mark = format!("{GATEWAY}={}", all.own.gateway());
+    let filters = HashMap::from([("type", vec!["container".to_owned()]), ("label", vec![mark])]);
+    let options =
+        EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build();
+    let mut events = std::pin::pin!(all.engine.api().events(Some(options)));
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => take(all, event).await,
+            Err(error) => {
+                tracing::debug!("Docker's events end: {error}");
+                break;
+            }
+        }
+    }
+    now()
+}
+
+async fn take(all: &Shared, event: EventMessage) {
+    // Some have details behind a colon.
+    let action = event.action.unwrap_or_default();
+    let action = action.split(':').next().unwrap_or_default();
+    if action == "destroy"
+        && let Some(instance) = event.actor.and_then(|actor| actor.attributes?.remove(INSTANCE))
+    {
+        all.meter.forget(&instance);
+        // Also what somebody else removed leaves no secrets behind.
+        if all.copies.has(&instance)
+            && let Err(error) = all.sweep().await
+        {
+            tracing::warn!("{error}");
+        }
+    }
+    if CHANGES.contains(&action) {
+        tell(all);
+    }
+}
+
+fn tell(all: &Shared) {
+    all.changes.send_modify(|count| *count = count.wrapping_add(1));
+}
+
+/// Seconds since 1970, the latest that has passed.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
