@@ -114,6 +114,9 @@ impl Reader {
         let mut changes = self.provider.changes();
         let mut look = tokio::time::interval_at(Instant::now() + LOOK, LOOK);
         loop {
+            if self.streams.is_empty() && (!follow || self.known.is_empty()) {
+                return Ok(());
+            }
             tokio::select! {
                 next = self.streams.next(), if !self.streams.is_empty() => match next {
                     Some((instance, Ok(line))) => tell.send(self.message(&instance, line)).await?,
@@ -124,9 +127,6 @@ impl Reader {
                 _ = changes.changed(), if follow => { let _ = self.add_new(false).await; }
                 _ = look.tick(), if follow => { let _ = self.add_new(false).await; }
                 else => return Ok(()),
-            }
-            if self.streams.is_empty() && (!follow || self.known.is_empty()) {
-                return Ok(());
             }
         }
     }

@@ -109,6 +109,8 @@ impl Gateway {
             secrets: Arc::clone(&secrets),
             ledger,
         };
+        let inner = provider.inner_addresses();
+        let control_inside = credentials.is_some();
         let api = api::router(Api {
             credentials: credentials.map(Arc::new),
             control: Arc::clone(&control),
@@ -117,7 +119,13 @@ impl Gateway {
             secrets,
             namespaces,
         });
-        let front = Arc::new(Front { invoker, api, first: Handle::current() });
+        let front = Arc::new(Front {
+            invoker,
+            api,
+            first: Handle::current(),
+            inner: inner.clone(),
+            control_inside,
+        });
 
         let timeouts = Timeouts {
             head: settings.read_timeout,

@@ -50,6 +50,10 @@ pub struct Front {
     pub api: Router,
     /// Where everything else is done: it may wait for a disk.
     pub first: Handle,
+    /// Addresses of ours at which functions call, whatever listener they reach.
+    pub inner: Vec<IpAddr>,
+    /// Whether functions may use the control plane: where it asks for a password.
+    pub control_inside: bool,
 }
 
 /// What every connection listens to, and is counted by.
@@ -127,7 +131,7 @@ pub async fn accept(
                 let serving = async move {
                     // Registered where it is served.
                     if let Ok(stream) = TcpStream::from_std(stream) {
-                        let from = (peer.ip().to_canonical(), origin);
+                        let from = (peer.ip().to_canonical(), front.origin(&stream, origin));
                         serve(stream, from, &front, timeouts, &heard).await;
                     }
                 };
@@ -199,6 +203,15 @@ async fn serve(
 }
 
 impl Front {
+    /// Where who is connected comes from, on a listener for `origin`.
+    fn origin(&self, stream: &TcpStream, origin: Origin) -> Origin {
+        let is_inner = || {
+            let local = stream.local_addr().map(|address| address.ip().to_canonical());
+            local.is_ok_and(|local| self.inner.contains(&local))
+        };
+        if origin == Origin::Inside || is_inner() { Origin::Inside } else { Origin::Outside }
+    }
+
     async fn route(
         self: Arc<Self>,
         mut request: Request<Incoming>,
@@ -222,8 +235,8 @@ impl Front {
 
     /// The control plane, on the thread that starts no call.
     async fn control(&self, request: Request<Incoming>, origin: Origin) -> Response<Body> {
-        if origin == Origin::Inside {
-            let text = "functions may call functions here, and nothing else";
+        if origin == Origin::Inside && !self.control_inside {
+            let text = "without basic_auth functions may call functions, and nothing else";
             return respond::text(StatusCode::FORBIDDEN, text);
         }
         let api = self.api.clone();

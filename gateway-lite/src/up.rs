@@ -37,6 +37,8 @@ use self::{
 
 /// How long replicas may take to be ready before that is said.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same once something is wrong: it may pass.
+const WRONG: Duration = Duration::from_secs(10);
 
 /// Where a gateway is that nobody names.
 const USUAL: &str = "http://127.0.0.1:8080";
@@ -148,8 +150,11 @@ async fn deploy(plan: &Plan, settings: &Settings, client: Client, detach: bool) 
         say(&format!("{}: deploying", spec.service));
         client.deploy(spec).await?;
     }
-    let table = wait(&client, &plan.functions).await;
-    say(&table?);
+    let (table, missing) = wait(&client, &plan.functions).await?;
+    say(&table);
+    if detach && !missing.is_empty() {
+        return Err(Error::Failed(format!("not ready: {}", missing.join(", "))));
+    }
     if detach {
         return Ok(());
     }
@@ -170,20 +175,28 @@ async fn keep_secrets(client: &Client, spec: &FunctionSpec, folder: &Path) -> Re
     Ok(())
 }
 
-/// Waits until all are ready: what each is called, how it is, where.
-async fn wait(client: &Client, functions: &[Planned]) -> Result<String> {
+/// Waits until all are ready: what each is called, how it is, where; and which are not ready.
+async fn wait(client: &Client, functions: &[Planned]) -> Result<(String, Vec<String>)> {
     let width =
         functions.iter().map(|planned| planned.spec.service.len()).max().unwrap_or(0).max(8);
     let mut table = format!("\n{:width$}  {:9}  URL", "FUNCTION", "STATUS");
-    let until = Instant::now() + PATIENCE;
+    let mut missing = Vec::new();
+    let all_until = Instant::now() + PATIENCE;
     for Planned { spec, .. } in functions {
+        let (mut told, mut until) = (None, all_until);
         let status = loop {
             let status = client.status(&spec.service, spec.namespace()).await?;
             if status.available_replicas > 0 {
-                break "ready".to_owned();
+                break "ready";
+            }
+            if let Some(problem) = status.problem.filter(|problem| told.as_ref() != Some(problem)) {
+                say(&format!("{}: {problem}", spec.service));
+                until = until.min(Instant::now() + WRONG);
+                told = Some(problem);
             }
             if Instant::now() >= until {
-                break status.problem.unwrap_or_else(|| "not ready".to_owned());
+                missing.push(spec.service.clone());
+                break "not ready";
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
@@ -195,7 +208,7 @@ async fn wait(client: &Client, functions: &[Planned]) -> Result<String> {
         table.push_str(&format!("\n{:width$}  {status:9}  {url}", spec.service));
     }
     table.push('\n');
-    Ok(table)
+    Ok((table, missing))
 }
 
 /// Shows what the functions write, until they are all gone.

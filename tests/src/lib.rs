@@ -22,6 +22,7 @@ mod ports;
 mod prometheus;
 mod running;
 
+pub mod gateway;
 pub mod issuer;
 pub mod play;
 pub mod procfs;

@@ -20,6 +20,7 @@ mod usage;
 use std::{
     collections::HashMap,
     ffi::OsString,
+    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock,
@@ -283,6 +284,10 @@ impl Provider for Processes {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
+    }
+
+    fn inner_addresses(&self) -> Vec<IpAddr> {
+        vec![environment::GATEWAY.into()]
     }
 
     fn gateway_at(&self, port: u16) {

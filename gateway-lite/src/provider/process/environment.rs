@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
+    net::Ipv4Addr,
     path::PathBuf,
 };
 
@@ -16,6 +17,10 @@ use crate::{
 
 /// Marks every process of an instance.
 pub(super) const MARK: &str = "KENNEL_INSTANCE";
+
+/// Where functions find the gateway, and who comes there is one: an address of this machine that
+/// nothing leads to from outside (RFC 1122 section 3.2.1.3).
+pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// What a function gets of the gateway's own variables, beside the locale: programs need them to
 /// be found and to find their files. Nothing else, as the rest may be nobody's business.
@@ -51,7 +56,7 @@ pub(super) fn of(
     set("OPENFAAS_NAME", spec.service.as_ref());
     set("OPENFAAS_NAMESPACE", spec.namespace().as_ref());
     if let Some(port) = gateway {
-        let url = format!("http://127.0.0.1:{port}");
+        let url = format!("http://{GATEWAY}:{port}");
         set("gateway_url", url.as_ref());
         set("OPENFAAS_URL", url.as_ref());
     }
@@ -108,7 +113,7 @@ mod tests {
         assert_eq!((get("A"), get("PATH"), get("TOKEN")), (Some("b"), Some("/p"), None));
         assert_eq!(get("fprocess"), Some("cat"));
         assert_eq!(get("secret_mount_path"), Some("/d/secrets"));
-        assert_eq!(get("OPENFAAS_URL"), Some("http://127.0.0.1:8080"));
+        assert_eq!(get("OPENFAAS_URL"), Some("http://127.0.0.2:8080"));
         assert_eq!(get(MARK), Some("i"));
     }
 

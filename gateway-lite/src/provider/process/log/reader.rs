@@ -129,7 +129,9 @@ impl Reader {
         let file = File::open(path)?;
         // Old lines may have become a hole, which ends in the middle of a line.
         let at = rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(0)).unwrap_or_default();
-        let before = OffsetDateTime::now_utc();
+        // A first line that does not say when it was written begins the file.
+        let written = file.metadata().and_then(|log| log.created().or_else(|_| log.modified()));
+        let before = written.map_or_else(|_| OffsetDateTime::now_utc(), Into::into);
         let mut reader = Self { file, at, rest: Vec::new(), before };
         if at > 0 {
             reader.skip_line()?;

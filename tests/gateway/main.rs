@@ -1,0 +1,58 @@
+//! Black-box suites of the gateway, one module a contract. Every test runs for each provider that
+//! can run here; they start the real program (or the one that `GATEWAY_BIN` names) and talk to it
+//! over sockets. Test names read `subject_condition_result`.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+/// Makes a test of each function here for each provider.
+macro_rules! on_every_provider {
+    ($($name:ident)*) => {
+        mod process {
+            $(#[test]
+            fn $name() {
+                super::$name(e2e::gateway::Provider::Process);
+            })*
+        }
+        mod docker {
+            $(#[test]
+            fn $name() {
+                if let Some(docker) = e2e::gateway::Provider::docker() {
+                    super::$name(docker);
+                }
+            })*
+        }
+    };
+}
+
+mod access;
+mod api;
+mod bodies;
+mod calls;
+mod failures;
+mod headers;
+mod logs;
+mod many;
+mod metrics;
+mod namespaces;
+mod restarts;
+mod scaling;
+mod secrets;
+mod status;
+mod stop;
+mod streams;
+mod up;
+mod updates;
+
+use e2e::gateway::{Gateway, GatewayLaunch, Provider};
+
+/// A gateway about to be started.
+fn launch(provider: Provider) -> GatewayLaunch {
+    let program = env!("CARGO_BIN_EXE_gateway-lite-e2e");
+    GatewayLaunch::new(program, env!("CARGO_BIN_EXE_upstream"), provider)
+}
+
+/// A gateway.
+#[track_caller]
+fn gateway(provider: Provider) -> Gateway {
+    launch(provider).start()
+}
