@@ -89,7 +89,7 @@ fn connections_are_kept_for_any_function(provider: Provider) {
 fn calls_go_to_the_replica_with_the_fewest(provider: Provider) {
     let gateway = gateway(provider);
     // Each replica says which one it is, and holds a call for as long as its body lasts.
-    let name = "[ -e \"$TMPDIR/me\" ] || echo \"$$\" > \"$TMPDIR/me\"; read me < \"$TMPDIR/me\"; echo \"$me\"; cat";
+    let name = "[ -e \"$TMPDIR/me\" ] || echo \"$$ $(cat /proc/sys/kernel/hostname)\" > \"$TMPDIR/me\"; read me < \"$TMPDIR/me\"; echo \"$me\"; cat";
     let function =
         Function::sh("f", name).env("mode", "streaming").label("com.openfaas.scale.min", "2");
     gateway.deploy(&function);

@@ -27,11 +27,7 @@ fn replicas_come_and_go(provider: Provider) {
         assert_eq!(gateway.post("/function/f", "x").text(), "x");
     }
     // Those that went are gone.
-    if provider == Provider::Process {
-        e2e::eventually(e2e::DEADLINE, "two processes to be left", || {
-            gateway.started_processes().len() == 2
-        });
-    }
+    e2e::eventually(e2e::DEADLINE, "two to be left", || gateway.running_replicas() == 2);
 }
 
 fn function_without_replicas_wakes_when_it_is_called(provider: Provider) {
@@ -41,16 +37,14 @@ fn function_without_replicas_wakes_when_it_is_called(provider: Provider) {
     gateway.wait_ready("f", 0);
     let status = gateway.status("f");
     assert_eq!((&status["replicas"], &status["envVars"]["A"]), (&0.into(), &"1".into()));
-    e2e::eventually(e2e::DEADLINE, "its processes to end", || {
-        gateway.started_processes().is_empty()
-    });
+    e2e::eventually(e2e::DEADLINE, "its processes to end", || gateway.running_replicas() == 0);
     let response = gateway.post("/function/f", "wake");
     assert_eq!((response.status(), response.text().as_str()), (200, "wake"));
     assert_eq!(gateway.status("f")["availableReplicas"], 1);
     // Asleep, it is still known after a restart.
     gateway.scale("f", 0);
     e2e::eventually(e2e::DEADLINE, "its processes to end once more", || {
-        gateway.started_processes().is_empty()
+        gateway.running_replicas() == 0
     });
     let gateway = gateway.killed_and_restarted();
     assert_eq!(gateway.status("f")["replicas"], 0);

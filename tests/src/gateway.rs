@@ -172,6 +172,15 @@ impl Gateway {
         self.launch().processes().into_iter().filter(|process| process.pid != own).collect()
     }
 
+    /// How many replicas run, whatever the gateway says.
+    #[must_use]
+    pub fn running_replicas(&self) -> usize {
+        match self.provider() {
+            Provider::Process => self.started_processes().len(),
+            Provider::Docker => Provider::running_containers(&self.data()),
+        }
+    }
+
     /// Sends it a signal.
     ///
     /// # Panics

@@ -74,6 +74,13 @@ impl Provider {
         }
     }
 
+    /// How many containers of the gateway with this data directory run.
+    pub(super) fn running_containers(data: &Path) -> usize {
+        let mark = fs::read_to_string(data.join("docker/gateway")).unwrap_or_default();
+        let filter = format!("label=dev.kennel.gateway={}", mark.trim());
+        docker(&["ps", "--quiet", "--filter", &filter]).unwrap_or_default().lines().count()
+    }
+
     /// Ends the replicas of the gateway with this data directory.
     pub(super) fn end_all(self, data: &Path) {
         if self == Self::Process {
