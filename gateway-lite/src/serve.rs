@@ -1,6 +1,6 @@
 //! Puts the parts together, and takes them apart again.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, runtime::Handle, task::JoinSet};
 use watchdog::{
@@ -26,7 +26,7 @@ use crate::{
     },
     registry::Registry,
     secrets::Secrets,
-    server::{self, Doors, Front, Origins},
+    server::{self, Doors, Front},
     settings::{ProviderKind, Settings},
 };
 
@@ -83,13 +83,7 @@ impl Gateway {
         let metrics_listener = metrics_listener.transpose()?;
 
         let provider = provider(settings, environment).await?;
-        let inner = provider.inner_addresses();
-        let inner_listener = match inner.as_slice() {
-            [] => Some(inner_listener(data)?),
-            _ => None,
-        };
-        let inner_port = inner_listener.as_ref().map_or(Ok(address), TcpListener::local_addr)?;
-        provider.gateway_at(inner_port.port());
+        provider.gateway_at(address.port());
         let (registry, asked) = Registry::new();
         let registry = Arc::new(registry);
         let control = Control::start(
@@ -135,15 +129,11 @@ impl Gateway {
         let mut listeners = JoinSet::new();
         let mut listen = |listener, origin| {
             let (front, doors) = (Arc::clone(&front), doors.clone());
-            let origins = Origins { listener: origin, inner: inner.clone() };
-            listeners.spawn(server::accept(listener, origins, front, timeouts, doors));
+            listeners.spawn(server::accept(listener, origin, front, timeouts, doors));
         };
         // All addresses are these, too.
         for inner in inner.iter().filter(|_| !settings.address.is_unspecified()) {
             listen(server::bind(SocketAddr::new(*inner, address.port()))?, Origin::Inside);
-        }
-        if let Some(listener) = inner_listener {
-            listen(listener, Origin::Inside);
         }
         listen(listener, Origin::Outside);
         if let Some(listener) = metrics_listener {
@@ -191,23 +181,6 @@ async fn provider(
             .await?)
         }
     }
-}
-
-/// Where functions of this machine call functions: a loopback port, always the same one, because
-/// functions that outlive a gateway were told of it.
-fn inner_listener(data: &Path) -> io::Result<TcpListener> {
-    let path = data.join("inner-port");
-    let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    let known = std::fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-    if let Some(port) = known.filter(|port| *port != 0) {
-        match server::bind(loopback(port)) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => tracing::warn!("functions that run have to be deployed again: {error}"),
-        }
-    }
-    let listener = server::bind(loopback(0))?;
-    private_file::write(&path, listener.local_addr()?.port().to_string().as_bytes())?;
-    Ok(listener)
 }
 
 /// Who may change functions; `None` for everybody.

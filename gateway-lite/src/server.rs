@@ -66,26 +66,6 @@ pub struct Doors {
     pub cut: CancellationToken,
 }
 
-/// Where the connections of a listener come from.
-#[derive(Clone, Debug)]
-pub struct Origins {
-    /// Unless their own address says otherwise.
-    pub listener: Origin,
-    /// Addresses of this machine that only functions use.
-    pub inner: Vec<IpAddr>,
-}
-
-impl Origins {
-    fn of(&self, stream: &TcpStream) -> Origin {
-        let called = stream.local_addr().map(|address| address.ip().to_canonical());
-        if called.is_ok_and(|called| self.inner.contains(&called)) {
-            Origin::Inside
-        } else {
-            self.listener
-        }
-    }
-}
-
 /// Listens on `address`.
 ///
 /// # Errors
@@ -108,7 +88,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// No thread could be started for calls.
 pub async fn accept(
     listener: TcpListener,
-    origins: Origins,
+    origin: Origin,
     front: Arc<Front>,
     timeouts: Timeouts,
     doors: Doors,
@@ -125,7 +105,6 @@ pub async fn accept(
             Ok((stream, peer)) => {
                 pause = Duration::from_millis(5);
                 let _ = stream.set_nodelay(true);
-                let origin = origins.of(&stream);
                 let Ok(stream) = stream.into_std() else { continue };
                 let (front, heard) = (Arc::clone(&front), doors.clone());
                 let serving = async move {
