@@ -50,6 +50,9 @@ pub struct Instance {
     pub deployed: OffsetDateTime,
     /// What it does.
     pub state: State,
+    /// How often it died by itself, as far as the provider saw. It may be running again before
+    /// anybody asks, and then this is how one learns.
+    pub deaths: u64,
 }
 
 /// What an instance does.

@@ -88,6 +88,8 @@ pub(super) struct Replica {
     pub(super) failures: u32,
     /// Since when it does not run.
     pub(super) failing_since: Option<Instant>,
+    /// Why it stopped running last, while that may still be the matter with it.
+    stopped_by: Option<String>,
     ready_since: Option<Instant>,
     probe: Option<Probe>,
 }
@@ -119,6 +121,7 @@ impl Replica {
             leaving: None,
             failures: 0,
             failing_since: None,
+            stopped_by: None,
             ready_since: None,
             probe: None,
         }
@@ -143,10 +146,12 @@ impl Replica {
         }
     }
 
-    /// Why it does not run, if it should.
+    /// Why it takes no calls, if it should: it does not run, or runs again after it failed and has
+    /// not become ready. One that dies as often as it is started is seen at either time.
     pub(super) fn complaint(&self) -> Option<&str> {
         match &self.instance.state {
             State::Failing { why } | State::Ended { why } => Some(why),
+            State::Running { .. } if self.endpoint.is_none() => self.stopped_by.as_deref(),
             State::Parked | State::Running { .. } => None,
         }
     }
@@ -210,6 +215,18 @@ impl Cell {
         let replica =
             known.replicas.entry(id.clone()).or_insert_with(|| Replica::new(instance.clone()));
         let before = std::mem::replace(&mut replica.instance, instance);
+        let deaths = replica.instance.deaths.saturating_sub(before.deaths);
+        let both_run = [&before.state, &replica.instance.state]
+            .iter()
+            .all(|state| matches!(state, State::Running { .. }));
+        if deaths > 0 && both_run {
+            // It died and runs again, and nobody saw it lie there.
+            replica.withdraw();
+            replica.failures =
+                replica.failures.saturating_add(u32::try_from(deaths).unwrap_or(u32::MAX));
+            let died = || "it ended, and was started again".to_owned();
+            replica.stopped_by.get_or_insert_with(died);
+        }
         match replica.instance.state.clone() {
             State::Running { target } => {
                 replica.failing_since = None;
@@ -217,7 +234,7 @@ impl Cell {
                     replica.withdraw();
                 }
                 if replica.ready_since.is_some_and(|since| since.elapsed() > STEADY) {
-                    replica.failures = 0;
+                    (replica.failures, replica.stopped_by) = (0, None);
                 }
                 if replica.endpoint.is_none()
                     && replica.probe.is_none()
@@ -228,8 +245,9 @@ impl Cell {
                     replica.probe = Some(Probe(tokio::spawn(probing).abort_handle()));
                 }
             }
-            State::Failing { .. } | State::Ended { .. } => {
+            State::Failing { why } | State::Ended { why } => {
                 replica.withdraw();
+                replica.stopped_by = Some(why);
                 if replica.failing_since.is_none() {
                     replica.failures = replica.failures.saturating_add(1);
                     replica.failing_since = Some(Instant::now());
@@ -237,7 +255,7 @@ impl Cell {
             }
             State::Parked => {
                 replica.withdraw();
-                (replica.failures, replica.failing_since) = (0, None);
+                (replica.failures, replica.failing_since, replica.stopped_by) = (0, None, None);
             }
         }
     }

@@ -101,6 +101,7 @@ mod tests {
             revision: *revision,
             deployed: OffsetDateTime::UNIX_EPOCH,
             state: state.clone(),
+            deaths: 0,
         };
         all.iter().enumerate().map(instance).collect()
     }

@@ -317,6 +317,7 @@ fn left(provider: &Memory, name: &str, revision: u64, image: &str, state: State)
         revision,
         deployed: OffsetDateTime::UNIX_EPOCH,
         state,
+        deaths: 0,
     };
     provider.instances.lock().unwrap().insert(name.to_owned(), instance);
 }

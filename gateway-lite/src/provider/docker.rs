@@ -89,6 +89,7 @@ struct Shared {
     /// Held by whoever makes copies of secrets for a container that is not there yet, and alone by
     /// whoever looks for copies without one.
     making: RwLock<()>,
+    deaths: watch::Deaths,
     /// Where the gateway listens; 0 while that is not known.
     gateway: AtomicU16,
     changes: channel::Sender<u64>,
@@ -112,6 +113,7 @@ impl Containers {
             images: Images::new(settings.config),
             meter: Meter::default(),
             making: RwLock::new(()),
+            deaths: watch::Deaths::default(),
             gateway: AtomicU16::new(0),
             changes: channel::Sender::new(0),
             engine,

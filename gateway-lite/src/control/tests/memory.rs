@@ -135,6 +135,7 @@ impl Provider for Memory {
             revision: order.revision,
             deployed: order.deployed,
             state: State::Parked,
+            deaths: 0,
         };
         self.instances.lock().unwrap().insert(id, instance.clone());
         Ok(instance)

@@ -88,6 +88,7 @@ impl Shared {
         };
         let Labels { instance, order, .. } = found.labels;
         Ok(Some(Instance {
+            deaths: self.deaths.of(&instance),
             id: instance,
             function: order.function,
             spec: order.spec,

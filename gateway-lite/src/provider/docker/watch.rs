@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -25,6 +25,21 @@ const CHANGES: [&str; 13] = [
     "create", "start", "restart", "die", "oom", "kill", "stop", "pause", "unpause", "rename",
     "update", "destroy", "remove",
 ];
+
+/// How often each instance died since the gateway started.
+#[derive(Debug, Default)]
+pub(super) struct Deaths(Mutex<HashMap<String, u64>>);
+
+impl Deaths {
+    pub(super) fn of(&self, instance: &str) -> u64 {
+        self.lock().get(instance).copied().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        // Nothing that panics runs under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Tells of changes until it is dropped.
 pub(super) async fn run(all: Arc<Shared>) {
@@ -84,9 +99,16 @@ async fn take(all: &Shared, event: EventMessage) {
     // Some have details behind a colon.
     let action = event.action.unwrap_or_default();
     let action = action.split(':').next().unwrap_or_default();
-    if action == "destroy"
-        && let Some(instance) = event.actor.and_then(|actor| actor.attributes?.remove(INSTANCE))
+    let instance = event.actor.and_then(|actor| actor.attributes?.remove(INSTANCE));
+    if action == "die"
+        && let Some(instance) = &instance
     {
+        *all.deaths.lock().entry(instance.clone()).or_default() += 1;
+    }
+    if action == "destroy"
+        && let Some(instance) = instance
+    {
+        all.deaths.lock().remove(&instance);
         all.meter.forget(&instance);
         // Also what somebody else removed leaves no secrets behind.
         if all.copies.has(&instance)

@@ -107,6 +107,7 @@ impl Slot {
             revision: known.record.revision,
             deployed: known.record.deployed,
             state: known.state.clone(),
+            deaths: known.record.restarts,
         }
     }
 
