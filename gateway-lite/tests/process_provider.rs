@@ -149,7 +149,7 @@ async fn a_function_gets_its_own_and_no_more() {
     let directory = machine.instance("own", &id);
     let environment = environment_of(record(&directory)["process"]["pid"].as_i64().unwrap());
     let has = |entry: String| assert!(environment.contains(&entry), "{entry} in {environment:?}");
-    has("OPENFAAS_URL=http://127.0.0.1:4321".to_owned());
+    has("OPENFAAS_URL=http://127.0.0.2:4321".to_owned());
     has(format!("TMPDIR={}", directory.join("tmp").display()));
     has(format!("secret_mount_path={}", directory.join("secrets").display()));
     assert!(!environment.iter().any(|entry| entry.contains("hidden")), "{environment:?}");
