@@ -116,6 +116,8 @@ mod tests {
         let listener = Listener::unix(&path).unwrap();
         assert_eq!(Listener::unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
 
+        // Who wanted the place had a look at who has it.
+        drop(listener.accept().await.unwrap());
         let mut client = tokio::net::UnixStream::connect(&path).await.unwrap();
         let (mut stream, peer) = listener.accept().await.unwrap();
         assert_eq!(peer, None);
