@@ -107,6 +107,11 @@ impl Subject<'_> {
         let failed = |error| format!("{} under {}: {error}", self.name, through[0]);
         let mut contender = Contender::new("ours", self.ours);
         contender.through = through.to_vec();
+        if self.name == "http-1m" {
+            // Callgrind 3.19 fails an assertion of its own (threads.c, post_signal) in the trial of
+            // splicing: what is counted is copying.
+            contender.extra.push(("zero_copy".to_owned(), "off".to_owned()));
+        }
         let server = contender.start(&self.fixture.work, self.folder).map_err(failed)?;
         let mut probe = Probe::connect(server.address)?;
         for _ in 0..requests {
