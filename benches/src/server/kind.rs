@@ -17,6 +17,8 @@ pub enum Kind {
     Nginx,
     /// Reverse proxy.
     Haproxy,
+    /// Our gateway, of whatever age.
+    Gateway,
     /// Our loops of unavoidable system calls.
     Floor,
 }
@@ -30,6 +32,7 @@ impl Kind {
             "classic-watchdog" | "cw" => Self::ClassicWatchdog,
             "nginx" => Self::Nginx,
             "haproxy" => Self::Haproxy,
+            gateway if gateway.starts_with("gateway") => Self::Gateway,
             _ => Self::Fwatchdog,
         }
     }
@@ -38,10 +41,12 @@ impl Kind {
     #[must_use]
     pub fn can(self, work: &Work) -> bool {
         match self {
-            Self::Fwatchdog | Self::OfWatchdog | Self::Floor => true,
+            Self::Floor => true,
+            Self::Fwatchdog | Self::OfWatchdog => !matches!(work, Work::Hop { .. }),
             Self::ClassicWatchdog => matches!(work, Work::Classic(_)),
-            Self::Nginx => matches!(work, Work::Static { .. } | Work::Http(_)),
-            Self::Haproxy => matches!(work, Work::Http(_)),
+            Self::Nginx => matches!(work, Work::Static { .. } | Work::Http(_) | Work::Hop { .. }),
+            Self::Haproxy => matches!(work, Work::Http(_) | Work::Hop { .. }),
+            Self::Gateway => matches!(work, Work::Hop { .. }),
         }
     }
 
@@ -55,7 +60,9 @@ impl Kind {
     #[must_use]
     pub fn version(self, path: &Path) -> String {
         let flag = match self {
-            Self::Fwatchdog | Self::OfWatchdog | Self::ClassicWatchdog => "--version",
+            Self::Fwatchdog | Self::OfWatchdog | Self::ClassicWatchdog | Self::Gateway => {
+                "--version"
+            }
             Self::Nginx | Self::Haproxy => "-v",
             Self::Floor => return concat!("benches ", env!("CARGO_PKG_VERSION")).into(),
         };
