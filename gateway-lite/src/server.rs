@@ -31,7 +31,7 @@ use watchdog::{
 };
 
 use crate::{
-    invoke::{Invoker, Origin},
+    invoke::{Call, Invoker, Origin},
     respond,
 };
 
@@ -205,7 +205,8 @@ impl Front {
             return Entry::open(account, &request, &fields).answer(refused);
         }
         if request.uri().path().starts_with("/function/") {
-            return self.invoker.call(request, account, Some(peer), origin).await;
+            let call = Call::open(&request, &fields, account);
+            return self.invoker.answer(call, request, Some(peer), origin).await;
         }
         let entry = Entry::open(account, &request, &fields);
         // Boxed: calls need no room for it.
