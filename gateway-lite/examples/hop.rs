@@ -12,13 +12,14 @@ use gateway_lite::{
     invoke::{Invoker, Origin, Settings},
     registry::{Endpoint, Function, Registry, Revision},
     secrets::Secrets,
-    server::{self, Doors, Front},
+    server::{self, Front, Loops},
 };
 use modes::proxy::Target;
 use tokio::runtime::Handle;
 use watchdog::{
     account::Ledger,
     connection::Timeouts,
+    doors::Doors,
     log::{Config, Log},
     metrics::Metrics,
     runtimes,
@@ -78,11 +79,12 @@ fn serve(port: &str, socket: &str) -> Result<(), Box<dyn Error>> {
         };
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], port.parse()?)))?;
         let timeouts = Timeouts { head: Some(minute), idle: Some(minute), write: Some(minute) };
+        let loops = Loops::new(runtimes::Runtimes::start()?.into());
+        let front = Arc::new(front);
         tokio::select! {
-            served = server::accept(listener, Origin::Outside, Arc::new(front), timeouts, doors) => {
-                Ok(served?)
-            }
-            _ = stop.asked() => Ok(()),
+            () = server::accept(listener, Origin::Outside, front, timeouts, doors, loops) => {}
+            _ = stop.asked() => {}
         }
+        Ok(())
     })
 }

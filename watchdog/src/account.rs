@@ -69,7 +69,8 @@ impl Ledger {
 /// connections have are for its beginning and end, not for each call.
 #[derive(Debug)]
 pub struct Account {
-    ledger: Arc<Ledger>,
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
     /// What the connection is doing.
     pub phase: Arc<Phase>,
     /// For the time until a response's head.
