@@ -1,6 +1,6 @@
 //! One call of a function: look up, wait for a replica, pick one, forward, account.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
@@ -87,7 +87,8 @@ impl Invoker {
     ) -> Response<Sent> {
         let Call { mut entry, marks } = call;
         let mut response = match self.admit(&mut request, origin) {
-            Ok(admitted) => self.forward(admitted, request, peer, &marks, &mut entry).await,
+            // Pinned where they are made: they are large to move.
+            Ok(admitted) => pin!(self.forward(admitted, request, peer, &marks, &mut entry)).await,
             Err(refused) => *refused,
         };
         marks.show(response.headers_mut());
@@ -155,7 +156,7 @@ impl Invoker {
         // Once: a function none of whose replicas listens is not found by asking all of them. The
         // list may have changed since: that is why nobody was there.
         let next = || lease.pick_another(&function.endpoints.load()).map(|other| &other.proxy);
-        match first.proxy.call_or(request, context, &marks.added(), next).await {
+        match pin!(first.proxy.call_or(request, context, &marks.added(), next)).await {
             Ok(response) => response,
             Err(error) => {
                 entry.blame(&error);

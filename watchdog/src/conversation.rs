@@ -3,7 +3,7 @@
 //! Who answers is up to an [`Answer`]; this knows when hyper is needed, when the connection rests,
 //! and how it ends when the [`Doors`] close.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -82,7 +82,7 @@ async fn converse(
         .serve_connection(io, service)
         .with_upgrades();
     let result = {
-        let mut connection = std::pin::pin!(connection);
+        let mut connection = pin!(connection);
         tokio::select! {
             result = connection.as_mut() => result,
             () = doors.closing.cancelled() => {
