@@ -158,6 +158,7 @@ impl Slot {
             &spec,
             &self.place,
             Some(gateway).filter(|port| *port != 0),
+            environment::free_port(),
         );
         let log = self.place.open_log().map_err(failed)?;
         self.said.store(log.metadata().map_or(0, |log| log.len()), Ordering::Relaxed);
