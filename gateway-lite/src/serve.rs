@@ -177,6 +177,7 @@ async fn provider(
                 network: settings.docker_network.clone(),
                 data,
                 config: settings.docker_config.as_ref().map(|dir| dir.join("config.json")),
+                helpers: docker::Helpers::new(environment.pairs()),
             })
             .await?)
         }

@@ -108,6 +108,8 @@ fn log_in(client: &mut Client, up: &Up, settings: &Settings) -> Result<(), Failu
 struct Plan {
     functions: Vec<Planned>,
     folder: PathBuf,
+    /// For builds.
+    helpers: docker::Helpers,
     /// Where the file or the command line says that the gateway is.
     gateway: Option<String>,
 }
@@ -118,13 +120,14 @@ impl Plan {
         let path = &up.file;
         let text = fs::read_to_string(path)
             .map_err(|error| Error::Invalid(format!("{}: {error}", path.display())))?;
+        let helpers = docker::Helpers::new(environment.pairs());
         let environment = environment.all();
         let stack: Stack = stack::parse(path, &text, &environment)?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let place = Place { folder: &folder, environment: &environment, provider };
         let functions = plan::plan(&stack, up.filter.as_deref(), place)?;
         let gateway = up.gateway.clone().or(stack.provider.gateway);
-        Ok(Self { functions, folder, gateway })
+        Ok(Self { functions, folder, helpers, gateway })
     }
 }
 
@@ -137,7 +140,7 @@ async fn deploy(plan: &Plan, settings: &Settings, client: Client, detach: bool) 
             let config = settings.docker_config.as_ref().map(|dir| dir.join("config.json"));
             docker::build::build_image(
                 &settings.docker_host,
-                config.as_deref(),
+                config.as_deref().map(|path| (path, &plan.helpers)),
                 &build.context,
                 build.handler.as_deref(),
                 &spec.image,
