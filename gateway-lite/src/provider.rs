@@ -144,11 +144,19 @@ pub trait Provider: fmt::Debug + Send + Sync {
     async fn create(&self, order: &Order) -> Result<Instance>;
 
     /// Starts a parked instance, and keeps it running from then on: one that dies is started again
-    /// after a growing pause. Fine for one that runs.
+    /// after a growing pause. Fine for one that runs, dismissed or not.
     ///
     /// # Errors
     /// Why it cannot be started; it is parked then.
     async fn start(&self, id: &str) -> Result<Instance>;
+
+    /// Writes down that a running instance is to be parked, and leaves it to finish its calls until
+    /// [`park`](Self::park): whoever opens the provider after this gateway was killed finds it
+    /// parked. [`start`](Self::start) takes it back.
+    ///
+    /// # Errors
+    /// Why that may not be written.
+    async fn dismiss(&self, id: &str) -> Result<()>;
 
     /// Parks an instance: SIGTERM, SIGKILL when it has not ended within its `grace`.
     ///

@@ -169,6 +169,11 @@ impl Provider for Containers {
         undisturbed(async move { all.start(&id).await }).await
     }
 
+    async fn dismiss(&self, id: &str) -> Result<()> {
+        let (all, id) = (Arc::clone(&self.all), id.to_owned());
+        undisturbed(async move { all.dismiss(&id).await }).await
+    }
+
     async fn park(&self, id: &str, grace: Duration) -> Result<()> {
         let (all, id) = (Arc::clone(&self.all), id.to_owned());
         undisturbed(async move { all.park(&id, grace).await }).await

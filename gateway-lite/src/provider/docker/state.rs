@@ -1,6 +1,9 @@
 //! What there is, and what it does.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use bollard::{
     models::{
@@ -27,6 +30,8 @@ use crate::{
 
 /// Containers that are looked at more closely at the same time.
 const AT_ONCE: usize = 16;
+/// What is left of its grace to what was to end before the gateway did.
+const LAST_GRACE: Duration = Duration::from_secs(2);
 /// What is shown of the last line of one that failed, in characters.
 const LONGEST_WORDS: usize = 300;
 
@@ -133,16 +138,27 @@ impl Shared {
         })
     }
 
-    /// Clears up after a gateway that was killed: whoever runs is kept running, and copies of
-    /// secrets whose container is gone are deleted.
+    /// Clears up after a gateway that was killed: what it was about to park is parked, and copies
+    /// of secrets whose container is gone are deleted.
     pub(super) async fn settle(&self) -> Result<()> {
-        for found in self.containers(None).await? {
-            if found.summary == Some(Summary::RUNNING)
-                && !should_run(&self.inspect(&found.container).await?)
-            {
-                self.set_policy(&found, true).await?;
+        let containers = self.containers(None).await?.into_iter();
+        let parking = containers.filter(Found::has_process).map(|found| async move {
+            let is_wanted = match self.inspect(&found.container).await {
+                Err(Error::NotFound(_)) => true,
+                inspected => should_run(&inspected?),
+            };
+            if is_wanted {
+                return Ok(());
             }
-        }
+            let id = &found.labels.instance;
+            // Its calls broke with the gateway that made them.
+            if let Err(error) = self.park(id, LAST_GRACE).await {
+                tracing::warn!(instance = id, "it was to end before the gateway did: {error}");
+            }
+            Ok(())
+        });
+        let looked: Vec<_> = stream::iter(parking).buffer_unordered(AT_ONCE).collect().await;
+        looked.into_iter().collect::<Result<()>>()?;
         self.sweep().await
     }
 
@@ -168,6 +184,11 @@ impl Shared {
 }
 
 impl Found {
+    /// Whether it runs, or would without further ado.
+    fn has_process(&self) -> bool {
+        matches!(self.summary, Some(Summary::RUNNING | Summary::PAUSED | Summary::RESTARTING))
+    }
+
     /// Whether somebody froze it.
     pub(super) fn is_paused(&self) -> bool {
         self.summary == Some(Summary::PAUSED)

@@ -61,6 +61,8 @@ pub(super) struct Slot {
     /// It was removed.
     pub(super) gone: CancellationToken,
     known: Mutex<Known>,
+    /// Held by who writes the record: it is changed as a whole.
+    writing: Mutex<()>,
     /// Whoever keeps it running. Held by who changes what the instance does.
     keeper: tokio::sync::Mutex<Option<Keeper>>,
     /// Where the lines of the present process begin in the log.
@@ -88,6 +90,7 @@ impl Slot {
             meter: Meter::default(),
             gone: CancellationToken::new(),
             known: Mutex::new(Known { record, state: State::Parked }),
+            writing: Mutex::new(()),
             keeper: tokio::sync::Mutex::new(None),
             said: AtomicU64::new(0),
         }
@@ -120,6 +123,8 @@ impl Slot {
 
     /// Changes the record, on the disk as well.
     fn note(&self, change: impl FnOnce(&mut Record)) -> Result<()> {
+        // A keeper notes what died while somebody notes what is wanted.
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut record = self.known().record.clone();
         change(&mut record);
         record.save(&self.place.directory).map_err(|error| {
@@ -215,8 +220,11 @@ impl Slot {
         if self.gone.is_cancelled() {
             return Err(self.is_gone());
         }
-        if keeper.is_none() {
-            let slot = Arc::clone(&self);
+        let slot = Arc::clone(&self);
+        if keeper.is_some() {
+            // It may have been dismissed.
+            blocking(move || slot.wants(Desired::Running)).await?;
+        } else {
             let started = blocking(move || {
                 slot.note(|record| record.desired = Desired::Running)?;
                 slot.launch().inspect_err(|_| {
@@ -254,6 +262,24 @@ impl Slot {
         Ok(())
     }
 
+    /// See [`Provider::dismiss`](crate::provider::Provider::dismiss).
+    pub(super) async fn dismiss(self: Arc<Self>) -> Result<()> {
+        let _unchanged = self.keeper.lock().await;
+        if self.gone.is_cancelled() {
+            return Ok(());
+        }
+        let slot = Arc::clone(&self);
+        blocking(move || slot.wants(Desired::Parked)).await
+    }
+
+    /// Notes what it is meant to do, unless that is what the record says.
+    fn wants(&self, desired: Desired) -> Result<()> {
+        if self.known().record.desired == desired {
+            return Ok(());
+        }
+        self.note(|record| record.desired = desired)
+    }
+
     /// See [`Provider::park`](crate::provider::Provider::park).
     pub(super) async fn park(self: Arc<Self>, grace: Duration) -> Result<()> {
         let mut keeper = self.keeper.lock().await;
@@ -261,7 +287,7 @@ impl Slot {
             return Ok(());
         }
         let slot = Arc::clone(&self);
-        blocking(move || slot.note(|record| record.desired = Desired::Parked)).await?;
+        blocking(move || slot.wants(Desired::Parked)).await?;
         if let Some(keeper) = keeper.take() {
             self.end(keeper, Some(grace)).await?;
         }
