@@ -53,6 +53,8 @@ pub struct Instance {
     /// How often it died by itself, as far as the provider saw. It may be running again before
     /// anybody asks, and then this is how one learns.
     pub deaths: u64,
+    /// How it died last, if the provider saw that, in words for the function's author.
+    pub last_death: Option<String>,
 }
 
 /// What an instance does.

@@ -152,10 +152,13 @@ impl Proxy {
         let (mut head, exchange) = loop {
             match chosen.send(&parts.method, upload, deadline).await {
                 Ok(answered) => break answered,
-                Err(Unanswered { error, unsent }) => match (unsent, next()) {
-                    (Some(unsent), Some(next)) => (upload, chosen) = (unsent, next),
-                    _ => return Err(error),
-                },
+                // Whoever is asked for another authority counts on its being tried.
+                Err(Unanswered { error, unsent }) => {
+                    match unsent.and_then(|it| Some((it, next()?))) {
+                        Some((unsent, next)) => (upload, chosen) = (unsent, next),
+                        None => return Err(error),
+                    }
+                }
             }
         };
         drop(parts);

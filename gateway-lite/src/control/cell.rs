@@ -229,8 +229,9 @@ impl Cell {
             replica.withdraw();
             replica.failures =
                 replica.failures.saturating_add(u32::try_from(deaths).unwrap_or(u32::MAX));
+            let how = replica.instance.last_death.clone();
             let died = || "it ended, and was started again".to_owned();
-            replica.stopped_by.get_or_insert_with(died);
+            replica.stopped_by = how.or_else(|| replica.stopped_by.take()).or_else(|| Some(died()));
         }
         match replica.instance.state.clone() {
             State::Running { target } => {

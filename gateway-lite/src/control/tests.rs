@@ -361,6 +361,7 @@ fn left(provider: &Memory, name: &str, revision: u64, image: &str, state: State)
         deployed: OffsetDateTime::UNIX_EPOCH,
         state,
         deaths: 0,
+        last_death: None,
     };
     provider.instances.lock().unwrap().insert(name.to_owned(), instance);
 }

@@ -152,6 +152,7 @@ impl Provider for Memory {
             deployed: order.deployed,
             state: State::Parked,
             deaths: 0,
+            last_death: None,
         };
         self.instances.lock().unwrap().insert(id, instance.clone());
         Ok(instance)

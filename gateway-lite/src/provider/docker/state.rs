@@ -91,9 +91,13 @@ impl Shared {
                 },
             },
         };
+        let death = self.deaths.of(&found.labels.instance);
+        let how = |status| how("ended", status, death.was_out_of_memory, &found.labels);
+        let last_death = death.status.map(how);
         let Labels { instance, order, .. } = found.labels;
         Ok(Some(Instance {
-            deaths: self.deaths.of(&instance),
+            deaths: death.count,
+            last_death,
             id: instance,
             function: order.function,
             spec: order.spec,
@@ -116,7 +120,8 @@ impl Shared {
         let why = async |how: &str| {
             let container = found.id.as_deref().unwrap_or_default();
             let last = lines::last(&self.engine, container).await;
-            words(how, &state, labels, last.as_deref())
+            let death = self.deaths.of(&labels.instance);
+            words(how, &state, death.was_out_of_memory, labels, last.as_deref())
         };
         Some(match state.status {
             Some(Status::REMOVING) => return None,
@@ -226,15 +231,17 @@ fn should_run(found: &ContainerInspectResponse) -> bool {
     policy.and_then(|policy| policy.name) == Some(RestartPolicyNameEnum::ALWAYS)
 }
 
-/// Why one does not run, for its author.
-fn words(how: &str, state: &ContainerState, labels: &Labels, last: Option<&str>) -> String {
-    let code = state.exit_code.unwrap_or_default();
-    let mut text = format!("{how}: exit status {code}");
-    if state.oom_killed == Some(true) {
-        let limit = labels.order.spec.limits.as_ref().and_then(|limits| limits.memory.as_deref());
-        let limit = limit.map(|limit| format!(" (its limit is {limit})")).unwrap_or_default();
-        text = format!("{how}: out of memory{limit}");
-    }
+/// Why one does not run, for its author. The engine forgets that something was killed for want of
+/// memory with the next start.
+fn words(
+    doing: &str,
+    state: &ContainerState,
+    was_out_of_memory: bool,
+    labels: &Labels,
+    last: Option<&str>,
+) -> String {
+    let is_out_of_memory = was_out_of_memory || state.oom_killed == Some(true);
+    let mut text = how(doing, state.exit_code.unwrap_or_default(), is_out_of_memory, labels);
     if let Some(error) = state.error.as_deref().filter(|error| !error.is_empty()) {
         text = format!("{text}; {error}");
     }
@@ -243,4 +250,14 @@ fn words(how: &str, state: &ContainerState, labels: &Labels, last: Option<&str>)
         text = format!("{text}; its last line: {last}");
     }
     text
+}
+
+/// How it ended.
+fn how(doing: &str, status: i64, is_out_of_memory: bool, labels: &Labels) -> String {
+    if !is_out_of_memory {
+        return format!("{doing}: exit status {status}");
+    }
+    let limit = labels.order.spec.limits.as_ref().and_then(|limits| limits.memory.as_deref());
+    let limit = limit.map(|limit| format!(" (its limit is {limit})")).unwrap_or_default();
+    format!("{doing}: out of memory{limit}")
 }

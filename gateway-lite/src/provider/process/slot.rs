@@ -73,6 +73,8 @@ pub(super) struct Slot {
 struct Known {
     record: Record,
     state: State,
+    /// How its last process ended by itself.
+    last_death: Option<String>,
 }
 
 impl Slot {
@@ -89,7 +91,7 @@ impl Slot {
             shared,
             meter: Meter::default(),
             gone: CancellationToken::new(),
-            known: Mutex::new(Known { record, state: State::Parked }),
+            known: Mutex::new(Known { record, state: State::Parked, last_death: None }),
             writing: Mutex::new(()),
             keeper: tokio::sync::Mutex::new(None),
             said: AtomicU64::new(0),
@@ -111,6 +113,7 @@ impl Slot {
             deployed: known.record.deployed,
             state: known.state.clone(),
             deaths: known.record.restarts,
+            last_death: known.last_death.clone(),
         }
     }
 
@@ -194,6 +197,7 @@ impl Slot {
         let words = log::last_words(&self.place.log(), self.said.load(Ordering::Relaxed));
         let why = if words.is_empty() { how.to_owned() } else { format!("{how}: {words}") };
         tracing::warn!(function = %self.function, instance = %self.place.id, "an instance {why}");
+        self.known().last_death = Some(why.clone());
         // The next start writes it again.
         self.is(State::Failing { why });
         self.note(|record| {
