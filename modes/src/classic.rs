@@ -6,7 +6,10 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
+    request::Parts,
+};
 use http_body::Body as _;
 
 use crate::{
@@ -27,7 +30,7 @@ mod debug;
 mod marshal;
 
 /// Response header with the seconds a call took, as `%f` prints them.
-pub const DURATION_HEADER: &str = "x-duration-seconds";
+pub static DURATION_HEADER: HeaderName = HeaderName::from_static("x-duration-seconds");
 
 /// Whose rules the answer follows where the two programs differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +184,7 @@ impl Classic {
             headers.insert(header::CONTENT_TYPE, content_type);
         }
         if !failed || serializing {
-            headers.insert(DURATION_HEADER, seconds(started));
+            headers.insert(&DURATION_HEADER, seconds(started));
         }
         let output_length = output.length();
         let output = output.into_response_body(self.config.zero_copy);

@@ -1,6 +1,6 @@
 //! The closed set of modes: an enum that only delegates.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use http::{Request, Response};
 
@@ -77,8 +77,9 @@ impl Mode {
             // Boxed: hyper moves the future of a call, and these are kilobytes.
             Self::Classic(mode) => Box::pin(mode.call(request, context.deadline)).await,
             Self::Streaming(mode) => Box::pin(mode.call(request, context.deadline)).await,
-            Self::Upstream(mode) => mode.call(request, context).await,
-            Self::Static(mode) => mode.call(request).await,
+            // Pinned where they are made, for the same reason.
+            Self::Upstream(mode) => pin!(mode.call(request, context)).await,
+            Self::Static(mode) => pin!(mode.call(request)).await,
         }
     }
 

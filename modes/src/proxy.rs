@@ -117,12 +117,12 @@ impl Proxy {
     /// # Errors
     /// [`Error::Upstream`] when there is no answer, [`Error::TimedOut`] when it is late, and the
     /// request body's own.
-    pub async fn call(
+    pub fn call(
         &self,
         request: Request<Body>,
         context: Context,
-    ) -> Result<Response<Body>, Error> {
-        self.call_or(request, context, || None).await
+    ) -> impl Future<Output = Result<Response<Body>, Error>> {
+        self.call_or(request, context, || None)
     }
 
     /// [`call`](Self::call) that goes on to the `next` authority when no connection could be made,
@@ -185,7 +185,7 @@ impl Proxy {
             response.extensions_mut().insert(reason);
         }
         headers::prepare_response(&mut head.headers, None);
-        head.headers.insert(DURATION_HEADER, crate::classic::seconds(started));
+        head.headers.insert(&DURATION_HEADER, crate::classic::seconds(started));
         let endless = endless || headers::is_stream(&head.headers);
         *response.headers_mut() = head.headers;
         let deadline = deadline.filter(|_| !endless);

@@ -4,6 +4,7 @@
 //! one task (`supervise`); everyone else only sees its `State`.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -132,7 +133,7 @@ impl Upstream {
             }
             None => request,
         };
-        let answered = self.proxy.call(request, context).await;
+        let answered = pin!(self.proxy.call(request, context)).await;
         if matches!(answered, Err(Error::Upstream { .. })) {
             self.doubt.notify_one();
         }

@@ -3,7 +3,7 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     task::Poll,
     time::{Duration, Instant},
@@ -84,8 +84,11 @@ impl Account {
     }
 
     /// What `answer` comes to, or `None` when the deadline passes first.
-    pub async fn limit<T>(&self, deadline: Deadline, answer: impl Future<Output = T>) -> Option<T> {
-        let mut answer = pin!(answer);
+    pub async fn limit<T>(
+        &self,
+        deadline: Deadline,
+        mut answer: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
         poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Some(answer));

@@ -14,6 +14,7 @@ mod clock;
 mod events;
 mod lines;
 mod printable;
+mod size;
 
 pub use self::access::Call;
 use self::lines::Lines;

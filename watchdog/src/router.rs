@@ -2,6 +2,7 @@
 
 use std::{
     net::IpAddr,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -102,7 +103,7 @@ impl Router {
         }
         let entry = Entry::open(account, &request, &fields);
         let timeout = fields.timeout.cloned();
-        self.call(request, timeout, peer, account, entry).await
+        pin!(self.call(request, timeout, peer, account, entry)).await
     }
 
     async fn call(
@@ -141,11 +142,12 @@ impl Router {
             }
             Body::received(body, read_timeout, Some(entry.unread()))
         });
-        let calling = self.mode.call(request, context);
+        // Pinned where it is made: it is large to move.
+        let mut calling = pin!(self.mode.call(request, context));
         let answered = match self.config.head_timeout {
-            None => calling.await,
+            None => calling.as_mut().await,
             Some(allowed) => account
-                .limit(Deadline::since(now, allowed), calling)
+                .limit(Deadline::since(now, allowed), calling.as_mut())
                 .await
                 .unwrap_or(Err(modes::Error::HeadTimedOut(allowed))),
         };
@@ -160,7 +162,7 @@ impl Router {
                 if self.config.style == Style::Of {
                     let seconds = format!("{:.6}", entry.age().as_secs_f64());
                     if let Ok(seconds) = HeaderValue::try_from(seconds) {
-                        response.headers_mut().insert(DURATION_HEADER, seconds);
+                        response.headers_mut().insert(&DURATION_HEADER, seconds);
                     }
                 }
                 response

@@ -63,6 +63,20 @@ async fn crash_is_tried_again_and_says_why() {
 }
 
 #[tokio::test]
+async fn what_ends_all_the_time_can_be_parked_at_any_moment() {
+    let Some(yard) = yard().await else { return };
+    let id = scripted(&yard, "ends", "exit 3", serde_json::json!({})).await;
+    let provider = yard.provider().await;
+    // Within a cycle of ending and being started again, at moments of the machine's own choice.
+    for round in 0..12 {
+        provider.start(&id).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(40 * round)).await;
+        provider.park(&id, Duration::ZERO).await.unwrap();
+        assert_eq!(state(&provider, &id).await, State::Parked);
+    }
+}
+
+#[tokio::test]
 async fn what_runs_out_of_memory_is_started_again_and_says_why() {
     let Some(yard) = yard().await else { return };
     let script = "x=y; while :; do x=$x$x; done";

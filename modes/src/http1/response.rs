@@ -93,7 +93,8 @@ fn assemble(
     fields: Vec<Field>,
     (is_http_10, status, to_head): (bool, StatusCode, bool),
 ) -> Result<Parts, Broken> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
+    // Whoever forwards it adds a field or two: growing is a second allocation and hashing anew.
+    let mut headers = HeaderMap::with_capacity(fields.len() + 2);
     let (mut evidence, mut connection) = (Evidence::default(), Tokens::default());
     let mut upgrade = None;
     for Field { name, start, end } in fields {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{
     HeaderMap, HeaderName,
-    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE},
+    header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE},
 };
 
 use super::encoding::Coding;
@@ -44,6 +44,14 @@ impl Validators {
         let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(shown.as_secs());
         Some(Self { etag, modified })
     }
+}
+
+/// Whether a request has neither a condition nor a range, as most: one pass over a few names costs
+/// less than hashing one of these.
+pub(super) fn is_plain(headers: &HeaderMap) -> bool {
+    const ASKING: [HeaderName; 6] =
+        [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
+    !headers.keys().any(|name| ASKING.contains(name))
 }
 
 /// What the conditions of a request come to.

@@ -120,6 +120,9 @@ impl Representation {
 
     /// The response to a GET or HEAD; that to a HEAD may have a body still.
     pub(super) fn respond(&self, request: &Parts, transfer: Transfer) -> Response<Body> {
+        if conditional::is_plain(&request.headers) {
+            return self.whole(request, transfer);
+        }
         match conditional::evaluate(&request.headers, self.validators.as_ref()) {
             Verdict::Send => self.content(request, transfer),
             Verdict::NotModified => {
@@ -134,15 +137,17 @@ impl Representation {
         }
     }
 
+    fn whole(&self, request: &Parts, transfer: Transfer) -> Response<Body> {
+        let mut response = Response::new(self.body(request, 0, self.stamp.length, transfer));
+        *response.headers_mut() = self.headers.clone();
+        response
+    }
+
     /// 200, 206 or 416.
     fn content(&self, request: &Parts, transfer: Transfer) -> Response<Body> {
         let total = self.stamp.length;
         match self.range(request) {
-            Range::Whole => {
-                let mut response = Response::new(self.body(request, 0, total, transfer));
-                *response.headers_mut() = self.headers.clone();
-                response
-            }
+            Range::Whole => self.whole(request, transfer),
             Range::Part { offset, length } => {
                 let mut response = Response::new(self.body(request, offset, length, transfer));
                 *response.status_mut() = StatusCode::PARTIAL_CONTENT;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     Config, clock,
     printable::{self, push_printable},
+    size,
 };
 use crate::settings::LogFormat;
 
@@ -62,7 +63,7 @@ impl Call<'_> {
         line.extend_from_slice(b" - ");
         decimal::push(line, self.status.into());
         line.extend_from_slice(b" - ContentLength: ");
-        push_human_size(line, self.bytes);
+        size::push(line, self.bytes);
         line.extend_from_slice(b" (");
         decimal::push_seconds(line, self.took, 4);
         line.extend_from_slice(b"s)");
@@ -110,58 +111,11 @@ struct Json<'a> {
     error: Option<&'a str>,
 }
 
-/// Decimal units and four significant digits, as Go's `units.HumanSize` prints them: `285B`,
-/// `2.159kB`, `5MB`.
-#[expect(clippy::cast_precision_loss, reason = "four digits are printed")]
-fn push_human_size(line: &mut Vec<u8>, bytes: u64) {
-    if bytes < 1000 {
-        decimal::push(line, bytes);
-        line.push(b'B');
-        return;
-    }
-    let (mut size, mut unit) = (bytes as f64, 0);
-    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    while size >= 1000.0 && unit < units.len() - 1 {
-        size /= 1000.0;
-        unit += 1;
-    }
-    let decimals = if size >= 100.0 {
-        1
-    } else if size >= 10.0 {
-        2
-    } else {
-        3
-    };
-    let digits = format!("{size:.decimals$}");
-    let digits = digits.trim_end_matches('0').trim_end_matches('.');
-    for part in [digits, units[unit]] {
-        line.extend_from_slice(part.as_bytes());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn sizes_read_as_before() {
-        for (bytes, text) in [
-            (0, "0B"),
-            (285, "285B"),
-            (1000, "1kB"),
-            (2159, "2.159kB"),
-            (21_590, "21.59kB"),
-            (215_900, "215.9kB"),
-            (5_000_000, "5MB"),
-            (20_971_520, "20.97MB"),
-        ] {
-            let mut line = Vec::new();
-            push_human_size(&mut line, bytes);
-            assert_eq!(String::from_utf8(line).unwrap(), text);
-        }
-    }
 
     #[test]
     fn lines_say_what_went_over_the_wire() {

@@ -1,6 +1,6 @@
 //! One connection, from its first byte to its end: who serves it, request by request.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::StatusCode;
 use hyper::{server::conn::http1, service::service_fn};
@@ -103,7 +103,7 @@ async fn converse(connection: Connection, place: Place<'_>) -> Option<Connection
         let elsewhere = calls.filter(|_| !router.is_probe(&request)).cloned();
         async move {
             Ok::<_, Infallible>(match elsewhere {
-                None => router.route(request, account, peer).await,
+                None => pin!(router.route(request, account, peer)).await,
                 Some(calls) => {
                     let (router, account) = (Arc::clone(router), Arc::clone(account));
                     Box::pin(dispatch::route_on(calls, router, request, account, peer)).await
@@ -120,7 +120,7 @@ async fn converse(connection: Connection, place: Place<'_>) -> Option<Connection
         .serve_connection(io, service)
         .with_upgrades();
     let result = {
-        let mut connection = std::pin::pin!(connection);
+        let mut connection = pin!(connection);
         tokio::select! {
             result = connection.as_mut() => result,
             () = doors.closing.cancelled() => {

@@ -32,6 +32,9 @@ use crate::{
 const AT_ONCE: usize = 16;
 /// What is left of its grace to what was to end before the gateway did.
 const LAST_GRACE: Duration = Duration::from_secs(2);
+/// How often a change of the restart policy is tried, and the pause in between.
+const POLICY_TRIES: u32 = 40;
+const POLICY_PAUSE: Duration = Duration::from_millis(50);
 /// What is shown of the last line of one that failed, in characters.
 const LONGEST_WORDS: usize = 300;
 
@@ -178,13 +181,22 @@ impl Shared {
 
     /// Tells the engine whether to keep it running.
     pub(super) async fn set_policy(&self, found: &Found, should_run: bool) -> Result<()> {
-        let body = bollard::models::ContainerUpdateBody {
-            restart_policy: Some(policy(should_run)),
-            ..Default::default()
-        };
         let doing = format!("change whether {} is kept running", found.labels.order.function);
-        let question = self.engine.api().update_container(&found.container, body);
-        self.engine.ask(ASK, &doing, question).await
+        let mut tries = POLICY_TRIES;
+        loop {
+            let body = bollard::models::ContainerUpdateBody {
+                restart_policy: Some(policy(should_run)),
+                ..Default::default()
+            };
+            let question = self.engine.api().update_container(&found.container, body);
+            match self.engine.ask(ASK, &doing, question).await {
+                // A container that ends at this moment runs to the engine, but not to what it asks
+                // ("cannot update a stopped container"): soon they agree again.
+                Err(Error::Failed(_)) if tries > 1 => tries -= 1,
+                answer => return answer,
+            }
+            tokio::time::sleep(POLICY_PAUSE).await;
+        }
     }
 }
 
