@@ -56,6 +56,7 @@ mod bodies;
 mod calls;
 mod engine;
 mod failures;
+mod fields;
 mod headers;
 mod logs;
 mod many;
