@@ -119,6 +119,11 @@ impl Drop for Engine {
         for id in all.split_whitespace() {
             docker(&["--host", &host, "rm", "--force", id]);
         }
+        // Their bridges would be left on this machine.
+        let networks = ["--host", &host, "network", "ls", "--quiet", "--filter", "type=custom"];
+        for id in docker(&networks).unwrap_or_default().split_whitespace() {
+            docker(&["--host", &host, "network", "rm", id]);
+        }
         self.end(Signal::TERM);
         docker(&["network", "rm", &self.bridge]);
         // What an engine that was killed left mounted.
