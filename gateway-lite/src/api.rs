@@ -12,6 +12,7 @@ use axum::{
     routing::{any, get, post},
 };
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Credentials,
@@ -51,6 +52,8 @@ pub struct Api {
     pub secrets: Arc<Secrets>,
     /// Namespaces.
     pub namespaces: Arc<Namespaces>,
+    /// The gateway is about to stop: who follows logs is not waited for.
+    pub closing: CancellationToken,
 }
 
 /// Every route but `/function/`, which is no business of the control plane.

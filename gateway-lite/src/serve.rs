@@ -112,6 +112,7 @@ impl Gateway {
             provider: Arc::clone(&provider),
             secrets,
             namespaces,
+            closing: doors.closing.clone(),
         });
         let front = Arc::new(Front {
             invoker,

@@ -61,7 +61,7 @@ pub struct Front {
 pub struct Doors {
     connections: TaskTracker,
     /// No request after the present one.
-    closing: CancellationToken,
+    pub closing: CancellationToken,
     /// End now.
     pub cut: CancellationToken,
 }
