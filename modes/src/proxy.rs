@@ -189,7 +189,10 @@ impl Proxy {
         let endless = endless || headers::is_stream(&head.headers);
         *response.headers_mut() = head.headers;
         let deadline = deadline.filter(|_| !endless);
-        let answer = Answer::body(exchange, head.framing, head.persistent, deadline, &chosen.pool);
+        let pool = &chosen.pool;
+        let zero_copy = pool.zero_copy().towards(context.peer);
+        let answer =
+            Answer::body(exchange, head.framing, head.persistent, deadline, pool, zero_copy);
         if let Some(deadline) = deadline.filter(|_| !matches!(answer, Body::Full(_))) {
             // While the client takes nothing nobody asks the body whether it is late.
             response.extensions_mut().insert(deadline);
