@@ -21,8 +21,9 @@ use crate::{
     zero_copy::ZeroCopy,
 };
 
-/// How much is gathered before one write to the file: few thread hops, little memory.
-const PIECE: usize = 256 * 1024;
+/// How much is gathered before one write to the file: few thread hops, little memory. As
+/// much again is read while it is written.
+const PIECE: usize = 512 * 1024;
 /// What one read of the pipe asks for: the size of a pipe that nobody enlarged (pipe(7)).
 const READ: usize = 64 * 1024;
 /// Less room than this is not worth a read.
