@@ -1,13 +1,9 @@
 //! One call of a function: look up, wait for a replica, pick one, forward, account.
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, OnceLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
+use http::{Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
 use modes::{Body, Context, Deadline};
 use watchdog::{
     account::{Account, Entry, Ledger, Sent},
@@ -22,14 +18,10 @@ use crate::{
 
 mod key;
 mod lease;
+mod marks;
 mod place;
 
-use self::{lease::Lease, place::Unplaced};
-
-/// Kept from the caller, or made; the same in the request, the response and the log.
-const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
-/// When the call reached the gateway, in nanoseconds since 1970.
-const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
+use self::{lease::Lease, marks::Marks, place::Unplaced};
 
 /// Where a call comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,68 +58,105 @@ pub struct Invoker {
     pub ledger: Arc<Ledger>,
 }
 
+/// A call that has begun.
+#[derive(Debug)]
+pub struct Call {
+    entry: Entry,
+    marks: Marks,
+}
+
+impl Call {
+    /// Opens the call that `request` begins on the connection of `account`; `fields` are what its
+    /// headers say.
+    #[must_use]
+    pub fn open<B>(request: &Request<B>, fields: &Fields<'_>, account: &Arc<Account>) -> Self {
+        let marks = Marks::of(fields.call_id);
+        let fields = Fields { call_id: Some(marks.call_id()), ..*fields };
+        Self { entry: Entry::open(account, request, &fields), marks }
+    }
+}
+
 impl Invoker {
-    /// Answers `request`, whose path begins with `/function/`, on the connection of `account`.
-    pub async fn call(
+    /// Answers `request`, whose path begins with `/function/`.
+    pub async fn answer(
         &self,
+        call: Call,
         mut request: Request<Incoming>,
-        account: &Arc<Account>,
         peer: Option<IpAddr>,
         origin: Origin,
     ) -> Response<Sent> {
-        let marks = Marks::set(&mut request);
-        let mut entry = Entry::open(account, &request, &Fields::of(request.headers()));
-        let mut response = self.answer(request, peer, origin, &mut entry).await;
-        marks.show(&mut response);
+        let Call { mut entry, marks } = call;
+        let mut response = match self.admit(&mut request, origin) {
+            // Pinned where they are made: they are large to move.
+            Ok(admitted) => pin!(self.forward(admitted, request, peer, &marks, &mut entry)).await,
+            Err(refused) => *refused,
+        };
+        marks.show(response.headers_mut());
         entry.answer(response)
     }
 
-    async fn answer(
+    /// The function that is called, and how long it may take, if this caller may call it.
+    fn admit(
         &self,
-        mut request: Request<Incoming>,
-        peer: Option<IpAddr>,
+        request: &mut Request<Incoming>,
         origin: Origin,
+    ) -> Result<(Arc<Function>, Duration), Box<Response<Body>>> {
+        let (name, _) = target(request.uri().path());
+        let Some(function) = self.registry.find(name) else { return Err(unknown(name).into()) };
+        let revision = function.revision.load();
+        let policy = &revision.policy;
+        if policy.internal && origin == Origin::Outside {
+            let text = format!("function {} is internal: only functions may call it", function.id);
+            return Err(respond::text(StatusCode::FORBIDDEN, &text).into());
+        }
+        if let Some(secret) = &policy.key {
+            let key = self.secrets.value(function.id.namespace(), secret);
+            key::check(request.headers_mut(), key.as_deref(), &function)?;
+        }
+        let timeout = policy.timeout.unwrap_or(self.settings.timeout);
+        drop(revision);
+        Ok((function, timeout))
+    }
+
+    async fn forward(
+        &self,
+        (function, timeout): (Arc<Function>, Duration),
+        request: Request<Incoming>,
+        peer: Option<IpAddr>,
+        marks: &Marks,
         entry: &mut Entry,
     ) -> Response<Body> {
-        let (name, strip) = target(request.uri().path());
-        let Some(function) = self.registry.find(name) else { return unknown(name) };
-        let revision = function.revision.load();
-        if revision.policy.internal && origin == Origin::Outside {
-            let text = format!("function {} is internal: only functions may call it", function.id);
-            return respond::text(StatusCode::FORBIDDEN, &text);
-        }
-        if let Some(secret) = &revision.policy.key {
-            let key = self.secrets.value(function.id.namespace(), secret);
-            if let Err(refused) = key::check(request.headers_mut(), key.as_deref(), &function) {
-                return *refused;
+        let deadline = Deadline::since(entry.started(), timeout);
+        let lease = Lease::begin(function);
+        entry.tell(lease.clone());
+        let function = lease.function();
+        let picked = lease.pick(&function.endpoints.load());
+        let first = match picked {
+            Some(first) => first,
+            None => {
+                // Boxed: most calls find a replica at once.
+                let waited =
+                    Box::pin(place::endpoints(&self.registry, function, &self.settings, deadline));
+                match waited.await.map(|endpoints| lease.pick(&endpoints)) {
+                    Ok(Some(first)) => first,
+                    Ok(None) => return unknown(&function.id.to_string()),
+                    Err(unplaced) => return refuse(function, &unplaced),
+                }
             }
-        }
-        let deadline = Deadline::after(revision.policy.timeout.unwrap_or(self.settings.timeout));
-        drop(revision);
-        let lease = Lease::begin(&function);
-        let counted = lease.clone();
-        entry.tell(Box::new(counted));
-        let endpoints =
-            match place::endpoints(&self.registry, &function, &self.settings, deadline).await {
-                Ok(endpoints) => endpoints,
-                Err(unplaced) => return refuse(&function, &unplaced),
-            };
-        let Some(first) = lease.pick(&endpoints) else { return unknown(&function.id.to_string()) };
-        let context = Context { peer, deadline: Some(deadline), strip };
-        let unread = entry.unread();
-        let request =
-            request.map(|body| Body::received(body, self.settings.read_timeout, Some(unread)));
-        // Once: a function none of whose replicas listens is not found by asking all of them.
-        let others = OnceLock::new();
-        let next = || {
-            if others.get().is_some() {
-                return None;
-            }
-            // The list may have changed since: that is why nobody was there.
-            let others = others.get_or_init(|| function.endpoints.load_full());
-            lease.pick_another(others).map(|endpoint| &endpoint.proxy)
         };
-        match first.proxy.call_or(request, context, next).await {
+        let (_, strip) = target(request.uri().path());
+        let context = Context { peer, deadline: Some(deadline), strip };
+        let read_timeout = self.settings.read_timeout;
+        let request = request.map(|body| {
+            if body.is_end_stream() {
+                return Body::empty();
+            }
+            Body::received(body, read_timeout, Some(entry.unread()))
+        });
+        // Once: a function none of whose replicas listens is not found by asking all of them. The
+        // list may have changed since: that is why nobody was there.
+        let next = || lease.pick_another(&function.endpoints.load()).map(|other| &other.proxy);
+        match pin!(first.proxy.call_or(request, context, &marks.added(), next)).await {
             Ok(response) => response,
             Err(error) => {
                 entry.blame(&error);
@@ -165,44 +194,6 @@ fn refuse(function: &Function, unplaced: &Unplaced) -> Response<Body> {
             let text = format!("no replica of function {id} was ready within {waited:?}{why}");
             respond::text(StatusCode::SERVICE_UNAVAILABLE, &text)
         }
-    }
-}
-
-/// What marks a call on its way in and out.
-struct Marks {
-    call_id: HeaderValue,
-    start_time: HeaderValue,
-}
-
-impl Marks {
-    fn set(request: &mut Request<Incoming>) -> Self {
-        let headers = request.headers_mut();
-        let call_id = match headers.get(CALL_ID) {
-            Some(given) => given.clone(),
-            None => {
-                // It tells calls apart and keeps no secret.
-                let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes());
-                let mut text = uuid::Uuid::encode_buffer();
-                let text = id.into_uuid().hyphenated().encode_lower(&mut text);
-                let id = HeaderValue::from_str(text)
-                    .unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-                headers.insert(CALL_ID, id.clone());
-                id
-            }
-        };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let start_time = HeaderValue::from(nanoseconds);
-        headers.insert(START_TIME, start_time.clone());
-        Self { call_id, start_time }
-    }
-
-    fn show(self, response: &mut Response<Body>) {
-        let headers = response.headers_mut();
-        headers.entry(CALL_ID).or_insert(self.call_id);
-        headers.entry(START_TIME).or_insert(self.start_time);
-        // The watchdog's own wish for its connection is not the gateway's.
-        headers.remove(header::CONNECTION);
     }
 }
 

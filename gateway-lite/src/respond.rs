@@ -24,7 +24,10 @@ pub fn text(status: StatusCode, text: &str) -> Response<Body> {
 #[must_use]
 pub fn failed(error: &modes::Error) -> Response<Body> {
     let mut response = watchdog::respond::error(error, watchdog::respond::Style::Of);
-    response.headers_mut().insert(INTERNAL, HeaderValue::from_static("gateway"));
+    let headers = response.headers_mut();
+    headers.insert(INTERNAL, HeaderValue::from_static("gateway"));
+    // The watchdog's own wish for its connection is not the gateway's.
+    headers.remove(header::CONNECTION);
     response
 }
 

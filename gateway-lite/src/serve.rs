@@ -6,8 +6,10 @@ use tokio::{net::TcpListener, runtime::Handle, task::JoinSet};
 use watchdog::{
     account::Ledger,
     connection::Timeouts,
+    doors::Doors,
     log::{self, Log},
     metrics::Metrics,
+    runtimes::Runtimes,
 };
 
 use crate::{
@@ -26,7 +28,7 @@ use crate::{
     },
     registry::Registry,
     secrets::Secrets,
-    server::{self, Doors, Front},
+    server::{self, Front, Loops},
     settings::{ProviderKind, Settings},
 };
 
@@ -52,6 +54,8 @@ pub struct Gateway {
     doors: Doors,
     drain: Duration,
     listeners: JoinSet<io::Result<()>>,
+    /// They end with this.
+    _loops: Loops,
 }
 
 /// How log lines look.
@@ -120,6 +124,7 @@ impl Gateway {
             first: Handle::current(),
             inner: inner.clone(),
             control_inside,
+            control_log: settings.control_log,
         });
 
         let timeouts = Timeouts {
@@ -127,10 +132,16 @@ impl Gateway {
             idle: settings.idle_timeout,
             write: settings.write_timeout,
         };
+        let loops = Loops::new(Runtimes::start()?.into());
         let mut listeners = JoinSet::new();
         let mut listen = |listener, origin| {
             let (front, doors) = (Arc::clone(&front), doors.clone());
-            listeners.spawn(server::accept(listener, origin, front, timeouts, doors));
+            let accepting =
+                server::accept(listener, origin, front, timeouts, doors, Arc::clone(&loops));
+            listeners.spawn(async move {
+                accepting.await;
+                Ok(())
+            });
         };
         // All addresses are these, too.
         for inner in inner.iter().filter(|_| !settings.address.is_unspecified()) {
@@ -143,14 +154,14 @@ impl Gateway {
         }
         tracing::info!("Listening on {address}");
         let drain = settings.drain_timeout;
-        Ok(Self { address, front, control, provider, doors, drain, listeners })
+        Ok(Self { address, front, control, provider, doors, drain, listeners, _loops: loops })
     }
 
     /// Ends when calls under way have, or their time is over.
     pub async fn stop(mut self) {
         tracing::info!("no new calls; those under way have {:?} to end", self.drain);
         self.control.stop();
-        self.doors.close(self.drain, &self.front).await;
+        self.doors.drain(self.drain, &self.front.invoker.ledger, std::future::pending()).await;
         self.listeners.shutdown().await;
         self.provider.close().await;
     }

@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Method, Request, Response, StatusCode, Version, request::Parts};
+use http::{
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, request::Parts,
+};
 use http_body::Body as _;
 
 use crate::{
@@ -122,11 +124,12 @@ impl Proxy {
         request: Request<Body>,
         context: Context,
     ) -> impl Future<Output = Result<Response<Body>, Error>> {
-        self.call_or(request, context, || None)
+        self.call_or(request, context, &[], || None)
     }
 
     /// [`call`](Self::call) that goes on to the `next` authority when no connection could be made,
-    /// so that nothing of the request has been sent.
+    /// so that nothing of the request has been sent. The function gets the fields `added` in the
+    /// place of those of these names.
     ///
     /// # Errors
     /// As [`call`](Self::call); of the last authority that was tried.
@@ -134,6 +137,7 @@ impl Proxy {
         &'a self,
         mut request: Request<Body>,
         context: Context,
+        added: &[(&HeaderName, &HeaderValue)],
         mut next: impl FnMut() -> Option<&'a Self>,
     ) -> Result<Response<Body>, Error> {
         let started = Instant::now();
@@ -146,7 +150,7 @@ impl Proxy {
         let endless = upgrade.is_some() || asked.stream;
         let deadline = context.deadline;
         let (parts, body) = request.into_parts();
-        let mut upload = self.upload(&parts, body, &asked, context);
+        let mut upload = self.upload(&parts, body, &asked, context, added);
 
         let mut chosen = self;
         let (mut head, exchange) = loop {
@@ -201,7 +205,14 @@ impl Proxy {
     }
 
     /// What goes to the function.
-    fn upload(&self, head: &Parts, body: Body, asked: &Asked, context: Context) -> Upload {
+    fn upload(
+        &self,
+        head: &Parts,
+        body: Body,
+        asked: &Asked,
+        context: Context,
+        added: &[(&HeaderName, &HeaderValue)],
+    ) -> Upload {
         let (framing, gate) = if body.is_end_stream() {
             // Even no body has a length, if somebody gave it one.
             (asked.has_length.then_some(Framing::Length(0)), None)
@@ -216,6 +227,7 @@ impl Proxy {
             peer: context.peer,
             framing,
             host: &self.host,
+            added,
         };
         let written = headers::request(head, asked, hop);
         Upload::new(written, body, framing, gate)

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version, uri::PathAndQuery};
 use http_body::Body as _;
 use modes::{Body, Deadline, Error, deadline::Alarm, process::Exit, proxy::Tunnel};
 use tokio_util::sync::CancellationToken;
@@ -69,7 +69,8 @@ impl Ledger {
 /// connections have are for its beginning and end, not for each call.
 #[derive(Debug)]
 pub struct Account {
-    ledger: Arc<Ledger>,
+    /// The ledger.
+    pub ledger: Arc<Ledger>,
     /// What the connection is doing.
     pub phase: Arc<Phase>,
     /// For the time until a response's head.
@@ -105,9 +106,9 @@ impl Account {
 }
 
 /// Whoever wants to know how a call ended, beside the [`Ledger`].
-pub trait Witness: std::fmt::Debug + Send {
+pub trait Witness: std::fmt::Debug + Send + Sync {
     /// The kernel has its last byte, or it was cut; `took` is since its request head was complete.
-    fn ended(self: Box<Self>, status: StatusCode, took: Duration);
+    fn ended(&self, status: StatusCode, took: Duration);
 }
 
 /// One open call. Dropped without an answer, it is accounted for as one whose client left.
@@ -115,8 +116,8 @@ pub trait Witness: std::fmt::Debug + Send {
 pub struct Entry {
     account: Arc<Account>,
     method: Method,
-    target: String,
-    call_id: Option<String>,
+    target: Target,
+    call_id: Option<HeaderValue>,
     quiet: bool,
     started: Instant,
     version: Version,
@@ -132,7 +133,7 @@ pub struct Entry {
     /// The kernel has not taken everything.
     cut: bool,
     permit: Option<Permit>,
-    witness: Option<Box<dyn Witness>>,
+    witness: Option<Arc<dyn Witness>>,
     _in_flight: InFlight,
 }
 
@@ -142,12 +143,11 @@ impl Entry {
     pub fn open<B>(account: &Arc<Account>, request: &Request<B>, fields: &Fields<'_>) -> Self {
         let ledger = &account.ledger;
         ledger.open.begin();
-        let text = |value: &'_ HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Self {
             account: Arc::clone(account),
             method: request.method().clone(),
-            target: target(request.uri()),
-            call_id: fields.call_id.map(|id| text(id).chars().take(LONGEST_CALL_ID).collect()),
+            target: Target::of(request.uri()),
+            call_id: fields.call_id.cloned(),
             quiet: fields.agent.is_some_and(|agent| agent.as_bytes().starts_with(b"kube-probe")),
             started: Instant::now(),
             version: request.version(),
@@ -163,6 +163,11 @@ impl Entry {
         }
     }
 
+    /// No line is written of it; it is counted all the same.
+    pub fn hush(&mut self) {
+        self.quiet = true;
+    }
+
     /// The call keeps its place until it is over.
     pub fn hold(&mut self, permit: Permit) {
         self.permit = Some(permit);
@@ -175,7 +180,7 @@ impl Entry {
     }
 
     /// Tells `witness` when it is over.
-    pub fn tell(&mut self, witness: Box<dyn Witness>) {
+    pub fn tell(&mut self, witness: Arc<dyn Witness>) {
         self.witness = Some(witness);
     }
 
@@ -286,13 +291,14 @@ impl Drop for Entry {
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         self.account.ledger.metrics.record(code, (&self.method).into(), took);
         if !self.quiet {
+            let call_id = self.call_id.as_ref().map(|id| String::from_utf8_lossy(id.as_bytes()));
             self.account.ledger.log.call(&log::Call {
                 method: self.method.as_str(),
-                target: &self.target,
+                target: self.target.as_str(),
                 status,
                 bytes,
                 took,
-                call_id: self.call_id.as_deref(),
+                call_id: call_id.as_deref().map(beginning),
                 error,
             });
         }
@@ -305,6 +311,29 @@ impl Drop for Entry {
 }
 
 /// Path and query byte for byte; whatever else the request line held is not the function's.
-fn target(uri: &http::Uri) -> String {
-    uri.path_and_query().map_or_else(|| uri.to_string(), |target| target.as_str().to_owned())
+#[derive(Debug)]
+enum Target {
+    Path(PathAndQuery),
+    Other(String),
+}
+
+impl Target {
+    fn of(uri: &Uri) -> Self {
+        let path = uri.path_and_query().cloned();
+        path.map_or_else(|| Self::Other(uri.to_string()), Self::Path)
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Path(path) => path.as_str(),
+            Self::Other(text) => text,
+        }
+    }
+}
+
+/// As much of an identifier as is logged.
+fn beginning(id: &str) -> &str {
+    let is_short = id.len() <= LONGEST_CALL_ID;
+    let end = if is_short { None } else { id.char_indices().nth(LONGEST_CALL_ID) };
+    end.map_or(id, |(end, _)| &id[..end])
 }

@@ -2,7 +2,8 @@
 //!
 //! From the top down: [`cli`] ▶ [`mod@env`] ([`settings`], the only reader of the environment) ▶
 //! [`config`] (the settings, dealt out to the parts) ▶ [`server`] (bind, accept, stop) ▶
-//! `dispatch` (calls to the loops of the CPUs, probes to the first thread) ▶
+//! `dispatch` (calls to the loops of the CPUs, probes to the first thread) ▶ [`doors`] and
+//! [`conversation`] (all connections, and one of them: the gateway's, too) ▶
 //! [`connection`] (time-outs of one socket) ▶ [`router`] (the route table) ▶ [`auth`], [`limit`],
 //! [`health`] ▶ `modes` ▶ [`respond`] (the only place where an error becomes a status) ▶
 //! [`account`] (one log line and one count a call), which shares [`phase`] with the connection.
@@ -12,14 +13,16 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod connection;
+pub mod conversation;
 mod dispatch;
+pub mod doors;
 pub mod duration;
 pub mod env;
 pub mod fields;
 pub mod health;
 mod init;
 pub mod limit;
-mod listen;
+pub mod listen;
 mod lock;
 pub mod log;
 pub mod metrics;

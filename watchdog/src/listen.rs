@@ -14,7 +14,7 @@ const BACKLOG: u32 = 4096;
 
 /// Accepts connections.
 #[derive(Debug)]
-pub(crate) enum Listener {
+pub enum Listener {
     /// A port.
     Tcp(TcpListener),
     /// A socket in the file system.
@@ -23,23 +23,34 @@ pub(crate) enum Listener {
 
 /// Removes a socket's name when dropped.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub struct SocketFile(PathBuf);
+
+fn listen(socket: TcpSocket, address: SocketAddr) -> io::Result<TcpListener> {
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 impl Listener {
+    /// One address.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn address(address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        socket.and_then(|socket| listen(socket, address))
+    }
+
     /// All addresses, IPv6 and IPv4; only IPv4 where the kernel has no IPv6.
     pub(crate) fn port(port: u16) -> io::Result<TcpListener> {
-        let listen = |socket: TcpSocket, address: SocketAddr| {
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            socket.listen(BACKLOG)
-        };
         let both = TcpSocket::new_v6().and_then(|socket| {
             rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
             listen(socket, SocketAddr::from(([0_u16; 8], port)))
         });
         match both {
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => TcpSocket::new_v4()
-                .and_then(|socket| listen(socket, SocketAddr::from(([0_u8; 4], port)))),
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                Self::address(SocketAddr::from(([0_u8; 4], port)))
+            }
             done => done,
         }
     }

@@ -205,8 +205,13 @@ impl Phase {
             self.set(Now::Idle);
         }
         if self.flushing.swap(false, Ordering::Relaxed) {
-            let done = std::mem::take(&mut self.rare().flushing);
-            done.into_iter().for_each(Flushed::flushed);
+            // Without the lock, and with the room kept for the next.
+            let mut done = std::mem::take(&mut self.rare().flushing);
+            done.drain(..).for_each(Flushed::flushed);
+            let mut rare = self.rare();
+            if rare.flushing.is_empty() {
+                rare.flushing = done;
+            }
         }
     }
 

@@ -3,17 +3,14 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use modes::Mode;
-use tokio::{
-    net::TcpListener,
-    time::{sleep, timeout},
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{net::TcpListener, time::timeout};
 
 use crate::{
     account::Ledger,
     auth::{self, Authenticator},
     config::Config,
     connection::Timeouts,
+    doors::Doors,
     health::Health,
     limit::Limiter,
     listen::Listener,
@@ -25,10 +22,10 @@ use crate::{
     signal::Stop,
 };
 
-mod conversation;
+mod reception;
 mod scrape;
 
-use self::conversation::{Accepted, receive};
+use self::reception::{Accepted, receive};
 
 /// Why the watchdog ends with a failure.
 #[derive(Debug, thiserror::Error)]
@@ -159,21 +156,7 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     if open > 0 {
         tracing::info!("No new connections allowed, draining: {open} requests");
     }
-    doors.connections.close();
-    let drained = async {
-        doors.connections.wait().await;
-        router.ledger.empty().await;
-    };
-    tokio::select! {
-        done = timeout(drain, drained) => if done.is_err() {
-            tracing::warn!("calls still open after {drain:?} are ended");
-        },
-        () = stop.insisted() => {}
-    }
-    doors.cut.cancel();
-    doors.connections.wait().await;
-    // Tunnels are told, too: one line each.
-    let _ = timeout(LAST_MOMENT, router.ledger.empty()).await;
+    doors.drain(drain, &router.ledger, stop.insisted()).await;
     router.mode.stop().await;
     config.reaper.idle().await;
     tracing::info!("Exiting. Active connections: {}", router.ledger.open());
@@ -183,25 +166,11 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
 /// How long answers (502) have to leave once the function is dead.
 const DEATH_DRAIN: Duration = Duration::from_secs(2);
 
-/// How long a request that had begun when the doors closed may take to be complete, and a client
-/// that knocked before to be let in.
-const LAST_MOMENT: Duration = Duration::from_millis(50);
-
-/// What every connection listens to, and is counted by.
-#[derive(Clone, Debug, Default)]
-struct Doors {
-    connections: TaskTracker,
-    /// No call after the present one.
-    closing: CancellationToken,
-    /// End now.
-    cut: CancellationToken,
-}
-
 fn bind(port: u16, variable: &'static str) -> Result<TcpListener, Error> {
     Listener::port(port).map_err(|source| Error::Bind { port, variable, source })
 }
 
-/// Until the doors close; whoever has been let in by the kernel before is still served.
+/// Until the doors close; the loops go on for as long as they have connections.
 async fn accept(
     listener: Listener,
     mut runtimes: Runtimes,
@@ -209,37 +178,11 @@ async fn accept(
     timeouts: Timeouts,
     doors: Doors,
 ) -> Runtimes {
-    let mut pause = Duration::from_millis(5);
-    // A client may have its handshake before the kernel gives us the connection.
-    let closed = async {
-        doors.closing.cancelled().await;
-        sleep(LAST_MOMENT).await;
+    let receive = |stream, peer| {
+        let (router, inside) = (Arc::clone(&router), doors.clone());
+        let accepted = Accepted { stream, peer, router, timeouts, doors: inside };
+        doors.connections.spawn(receive(accepted, runtimes.in_turn().clone()));
     };
-    let mut closed = std::pin::pin!(closed);
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            accepted = listener.accept() => accepted,
-            () = &mut closed => return runtimes,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                pause = Duration::from_millis(5);
-                let accepted = Accepted {
-                    stream,
-                    peer,
-                    router: Arc::clone(&router),
-                    timeouts,
-                    doors: doors.clone(),
-                };
-                doors.connections.spawn(receive(accepted, runtimes.in_turn().clone()));
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: they come back when calls end.
-                tracing::warn!("cannot accept a connection: {error}");
-                sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_millis(500));
-            }
-        }
-    }
+    doors.accept(listener, receive).await;
+    runtimes
 }

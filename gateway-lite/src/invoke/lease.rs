@@ -2,28 +2,24 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use watchdog::account::Witness;
 
 use crate::registry::{Endpoint, Function};
 
-/// Cloned, it is the same hold; the call's entry has one to the end.
-#[derive(Clone, Debug)]
-pub(super) struct Lease {
-    held: Arc<Held>,
-}
-
+/// Shared with the call's entry, which has it to the end.
 #[derive(Debug)]
-struct Held {
+pub(super) struct Lease {
     function: Arc<Function>,
-    endpoint: ArcSwapOption<Endpoint>,
+    first: OnceLock<Arc<Endpoint>>,
+    /// Instead of the first: no connection could be made to that.
+    second: OnceLock<Arc<Endpoint>>,
 }
 
 /// Where the search for the least busy replica begins, so that equals have their turn.
@@ -31,62 +27,69 @@ static TURN: AtomicUsize = AtomicUsize::new(0);
 
 impl Lease {
     /// One more call of `function`.
-    pub(super) fn begin(function: &Arc<Function>) -> Self {
+    pub(super) fn begin(function: Arc<Function>) -> Arc<Self> {
         function.counts.started.fetch_add(1, Ordering::Relaxed);
         function.counts.in_flight.fetch_add(1, Ordering::AcqRel);
-        let held = Held { function: Arc::clone(function), endpoint: ArcSwapOption::empty() };
-        Self { held: Arc::new(held) }
+        Arc::new(Self { function, first: OnceLock::new(), second: OnceLock::new() })
+    }
+
+    /// What is called.
+    pub(super) fn function(&self) -> &Arc<Function> {
+        &self.function
     }
 
     /// Holds the replica with the fewest calls; of equals the next in turn.
-    pub(super) fn pick<'a>(&self, endpoints: &'a [Arc<Endpoint>]) -> Option<&'a Endpoint> {
+    pub(super) fn pick(&self, endpoints: &[Arc<Endpoint>]) -> Option<&Endpoint> {
         let start = match endpoints.len() {
             0 => return None,
             1 => 0,
             count => TURN.fetch_add(1, Ordering::Relaxed) % count,
         };
         let (before, after) = endpoints.split_at(start);
-        self.hold(after.iter().chain(before))
+        Some(hold(&self.first, after.iter().chain(before))?)
     }
 
-    /// Holds another replica instead: no connection could be made to the present one.
-    pub(super) fn pick_another<'a>(&self, endpoints: &'a [Arc<Endpoint>]) -> Option<&'a Endpoint> {
-        let present = self.held.endpoint.load();
-        let is_present = |endpoint: &Arc<Endpoint>| {
-            present.as_ref().is_some_and(|present| Arc::ptr_eq(present, endpoint))
-        };
-        let another = self.hold(endpoints.iter().filter(|endpoint| !is_present(endpoint)))?;
-        self.held.function.counts.retried.fetch_add(1, Ordering::Relaxed);
-        Some(another)
-    }
-
-    fn hold<'a>(
-        &self,
-        candidates: impl Iterator<Item = &'a Arc<Endpoint>>,
-    ) -> Option<&'a Endpoint> {
-        let least = candidates.min_by_key(|endpoint| endpoint.in_flight.load(Ordering::Relaxed))?;
-        least.in_flight.fetch_add(1, Ordering::AcqRel);
-        release(self.held.endpoint.swap(Some(Arc::clone(least))));
-        Some(least)
+    /// Holds another replica instead, once: no connection could be made to the first one.
+    pub(super) fn pick_another(&self, endpoints: &[Arc<Endpoint>]) -> Option<&Endpoint> {
+        if self.second.get().is_some() {
+            return None;
+        }
+        let first = self.first.get();
+        let is_first =
+            |endpoint: &Arc<Endpoint>| first.is_some_and(|first| Arc::ptr_eq(first, endpoint));
+        let second = hold(&self.second, endpoints.iter().filter(|endpoint| !is_first(endpoint)))?;
+        release(first);
+        self.function.counts.retried.fetch_add(1, Ordering::Relaxed);
+        Some(second)
     }
 }
 
-fn release(endpoint: Option<Arc<Endpoint>>) {
+/// Holds the least busy of these.
+fn hold<'a, 'b>(
+    place: &'a OnceLock<Arc<Endpoint>>,
+    candidates: impl Iterator<Item = &'b Arc<Endpoint>>,
+) -> Option<&'a Arc<Endpoint>> {
+    let least = candidates.min_by_key(|endpoint| endpoint.in_flight.load(Ordering::Relaxed))?;
+    least.in_flight.fetch_add(1, Ordering::AcqRel);
+    Some(place.get_or_init(|| Arc::clone(least)))
+}
+
+fn release(endpoint: Option<&Arc<Endpoint>>) {
     if let Some(endpoint) = endpoint {
         endpoint.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-impl Drop for Held {
+impl Drop for Lease {
     fn drop(&mut self) {
-        release(self.endpoint.swap(None));
+        release(self.second.get().or(self.first.get()));
         self.function.counts.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Witness for Lease {
-    fn ended(self: Box<Self>, status: StatusCode, took: Duration) {
-        self.held.function.counts.answered(status, took);
+    fn ended(&self, status: StatusCode, took: Duration) {
+        self.function.counts.answered(status, took);
     }
 }
 
@@ -125,7 +128,7 @@ mod tests {
         let (function, endpoints) = (function(), endpoints(3));
         let leases: Vec<_> = (0..7)
             .map(|_| {
-                let lease = Lease::begin(&function);
+                let lease = Lease::begin(Arc::clone(&function));
                 lease.pick(&endpoints).unwrap();
                 lease
             })
@@ -141,11 +144,11 @@ mod tests {
     #[test]
     fn another_replica_is_another_one() {
         let (function, endpoints) = (function(), endpoints(2));
-        let lease = Lease::begin(&function);
+        let lease = Lease::begin(Arc::clone(&function));
         let first = lease.pick(&endpoints).unwrap().instance.clone();
         assert_ne!(lease.pick_another(&endpoints).unwrap().instance, first);
         assert_eq!(busy(&endpoints).iter().sum::<usize>(), 1);
-        assert!(lease.pick_another(&endpoints[..0]).is_none());
+        assert!(lease.pick_another(&endpoints).is_none(), "once is enough");
         assert_eq!(function.counts.retried.load(Ordering::Relaxed), 1);
     }
 }

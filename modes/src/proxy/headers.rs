@@ -67,10 +67,19 @@ pub(super) fn is_stream(headers: &HeaderMap) -> bool {
 }
 
 fn is_stream_type(value: &HeaderValue) -> bool {
-    let names = |name: &[u8]| {
-        value.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name))
+    let value = value.as_bytes();
+    // Few bytes of a value are slashes, so few places are looked at.
+    let slashes = value.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    let ends_with = |text: &[u8], end: &[u8]| {
+        text.len() >= end.len() && text[text.len() - end.len()..].eq_ignore_ascii_case(end)
     };
-    names(b"text/event-stream") || names(b"application/x-ndjson")
+    let starts_with = |text: &[u8], start: &[u8]| {
+        text.get(..start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start))
+    };
+    slashes.map(|(place, _)| (&value[..place], &value[place + 1..])).any(|(before, behind)| {
+        (ends_with(before, b"text") && starts_with(behind, b"event-stream"))
+            || (ends_with(before, b"application") && starts_with(behind, b"x-ndjson"))
+    })
 }
 
 /// What one hop adds to a request, or has its own word for.
@@ -88,6 +97,8 @@ pub(super) struct Hop<'a> {
     pub(super) framing: Option<Framing>,
     /// The host of a request that names none, as HTTP/1.0 may.
     pub(super) host: &'a str,
+    /// What the caller adds, in the place of fields of these names.
+    pub(super) added: &'a [(&'a HeaderName, &'a HeaderValue)],
 }
 
 /// The request head for the function: without what was meant for the connection only, and with
@@ -102,6 +113,9 @@ pub(super) fn request(head: &Parts, asked: &Asked, hop: Hop<'_>) -> Vec<u8> {
         if is_hop_by_hop(name) || named.contains(name) {
             continue;
         }
+        if hop.added.iter().any(|(added, _)| *added == name) {
+            continue;
+        }
         if *name == X_FORWARDED_FOR && hop.peer.is_some() {
             chain.extend_from_slice(value.as_bytes());
             chain.extend_from_slice(b", ");
@@ -112,6 +126,9 @@ pub(super) fn request(head: &Parts, asked: &Asked, hop: Hop<'_>) -> Vec<u8> {
         }
         has_host |= *name == X_FORWARDED_HOST;
         has_proto |= *name == X_FORWARDED_PROTO;
+        out.field(name, value.as_bytes());
+    }
+    for (name, value) in hop.added {
         out.field(name, value.as_bytes());
     }
     let is_trailers = |token: &str| token.eq_ignore_ascii_case("trailers");
@@ -281,6 +298,16 @@ mod tests {
     }
 
     #[test]
+    fn what_the_caller_adds_replaces_what_the_client_said() {
+        let (name, value) = (HeaderName::from_static("x-a"), HeaderValue::from_static("ours"));
+        let fields = [("host", "h"), ("connection", "x-a"), ("x-a", "theirs"), ("x-b", "1")];
+        let hop = Hop { added: &[(&name, &value)], ..Hop::default() };
+        let lines = written("/", &fields, hop);
+        assert_eq!(lines[1..3], ["Host: h", "X-A: ours"]);
+        assert_eq!(lines[3..], ["X-B: 1", "X-Forwarded-Host: h", "X-Forwarded-Proto: http"]);
+    }
+
+    #[test]
     fn targets_get_the_origin_form() {
         for (base, uri, line) in [
             ("", "/", "GET / HTTP/1.1"),
@@ -318,7 +345,10 @@ mod tests {
     #[test]
     fn endless_streams_are_known_by_their_types() {
         assert!(Asked::of(&headers(&[("accept", "*/*, Text/Event-Stream;q=0.9")])).stream);
-        assert!(!Asked::of(&headers(&[("accept", "*/*")])).stream);
+        for other in ["*/*", "/", "text/", "/event-stream", "text/html", "application/x-ndjso"] {
+            assert!(!Asked::of(&headers(&[("accept", other)])).stream, "{other}");
+        }
+        assert!(Asked::of(&headers(&[("accept", "a/b, application/x-ndjson")])).stream);
         assert!(is_stream(&headers(&[("content-type", "application/x-ndjson; charset=utf-8")])));
     }
 }
