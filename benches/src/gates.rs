@@ -17,7 +17,8 @@ use crate::{
     affinity::pin,
     client::Probe,
     load::{fixture::Fixture, scenario::Task},
-    server::Contender,
+    server::{Contender, Kind, Work},
+    sibling,
 };
 
 /// Names in the table of limits, and what is asked.
@@ -29,6 +30,7 @@ const SUBJECTS: &[(&str, Task)] = &[
     ("http-35", Task::Reply(35)),
     ("http-35-unix", Task::UnixReply(35)),
     ("http-1m", Task::Reply(1 << 20)),
+    ("gateway-35", Task::Hop(1, 35)),
 ];
 
 /// Requests of the two runs.
@@ -46,7 +48,13 @@ pub(crate) struct Cost {
 
 /// Measures everything, or `only` these subjects, says each figure, and fails when one is over its
 /// limit.
-pub fn run(ours: &Path, only: &[String], limits: &str, say: &dyn Fn(&str)) -> Result<()> {
+pub fn run(
+    ours: &Path,
+    gateway: &Path,
+    only: &[String],
+    limits: &str,
+    say: &dyn Fn(&str),
+) -> Result<()> {
     let limits = Limits::parse(limits)?;
     let folder = tempfile::tempdir()?;
     // What is started inherits it.
@@ -60,9 +68,7 @@ pub fn run(ours: &Path, only: &[String], limits: &str, say: &dyn Fn(&str)) -> Re
         if !only.is_empty() && !only.iter().any(|only| only == name) {
             continue;
         }
-        let fixture =
-            Fixture::make(*task, folder.path()).map_err(|error| format!("{name}: {error}"))?;
-        let subject = Subject { name, ours, fixture: &fixture, folder: folder.path() };
+        let subject = Subject { name, task: *task, ours, gateway, folder: folder.path() };
         let costs = [
             ("syscalls", syscalls::measure(&subject)?),
             ("kinstructions", instructions::measure(&subject)?),
@@ -95,8 +101,9 @@ pub fn run(ours: &Path, only: &[String], limits: &str, say: &dyn Fn(&str)) -> Re
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subject<'a> {
     name: &'a str,
+    task: Task,
     ours: &'a Path,
-    fixture: &'a Fixture,
+    gateway: &'a Path,
     folder: &'a Path,
 }
 
@@ -105,18 +112,29 @@ impl Subject<'_> {
     /// Returns its process id.
     fn run(&self, through: &[String], requests: u32) -> Result<i32> {
         let failed = |error| format!("{} under {}: {error}", self.name, through[0]);
-        let mut contender = Contender::new("ours", self.ours);
+        let fixture = Fixture::make(self.task, self.folder, Some(self.gateway));
+        let fixture = fixture.map_err(|error| format!("{}: {error}", self.name))?;
+        let mut contender = match fixture.work {
+            // Valgrind has no `pidfd_open`, without which the process provider adopts nothing.
+            Work::Hop { .. } if through[0].ends_with("valgrind") => {
+                let hop = Contender::new("ours", &sibling("examples/hop")?);
+                Contender { kind: Kind::Hop, ..hop }
+            }
+            Work::Hop { .. } => {
+                Contender { kind: Kind::Gateway, ..Contender::new("ours", self.gateway) }
+            }
+            _ => Contender::new("ours", self.ours),
+        };
         contender.through = through.to_vec();
         if self.name == "http-1m" {
             // Callgrind 3.19 fails an assertion of its own (threads.c, post_signal) in the trial of
             // splicing: what is counted is copying.
             contender.extra.push(("zero_copy".to_owned(), "off".to_owned()));
         }
-        let server = contender.start(&self.fixture.work, self.folder).map_err(failed)?;
+        let server = contender.start(&fixture.work, self.folder).map_err(failed)?;
         let mut probe = Probe::connect(server.address)?;
         for _ in 0..requests {
-            let expected = self.fixture.expected.clone();
-            probe.expect(&self.fixture.request, expected).map_err(failed)?;
+            probe.expect(&fixture.request, fixture.expected.clone()).map_err(failed)?;
         }
         Ok(server.pid())
     }

@@ -6,6 +6,7 @@
 mod contenders;
 pub(crate) mod fixture;
 mod footprint;
+mod hop;
 mod machine;
 pub mod metric;
 pub mod options;
@@ -54,7 +55,11 @@ fn run_scenario(
     say: &dyn Fn(&str),
 ) -> Outcome {
     let mut outcome = Outcome::new(scenario);
-    let fixture = match fixture::Fixture::make(scenario.task, setting.folder) {
+    let fixture = match fixture::Fixture::make(
+        scenario.task,
+        setting.folder,
+        setting.options.gateway.as_deref(),
+    ) {
         Ok(fixture) => fixture,
         Err(error) => {
             outcome.skipped.push(("everyone".into(), error.to_string()));

@@ -96,7 +96,7 @@ pub fn run(options: &Options, say: &dyn Fn(&str)) -> Result<()> {
 
 fn load(options: &Options, name: &str, task: Task, say: &dyn Fn(&str)) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let fixture = Fixture::make(task, folder.path())?;
+    let fixture = Fixture::make(task, folder.path(), None)?;
     let metrics_port = free_port()?;
     let mut contender = Contender::new("ours", &options.ours);
     contender.extra.clone_from(&options.environment);

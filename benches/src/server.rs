@@ -1,5 +1,6 @@
 //! The servers that are compared: one command each, for one kind of work, on a free port.
 
+mod gateway;
 mod haproxy;
 mod kind;
 mod nginx;
@@ -15,6 +16,7 @@ use std::{
     time::Instant,
 };
 
+pub(crate) use self::running::kill;
 pub use self::{kind::Kind, running::Running};
 use crate::{Result, affinity};
 
@@ -34,6 +36,14 @@ pub enum Work {
     },
     /// A server that listens already, at `ADDRESS:PORT` or `unix:PATH`.
     Http(String),
+    /// A replica of a gateway's function, which listens already: what is asked of the gateway,
+    /// without a gateway is asked of the replica.
+    Hop {
+        /// Where the replica listens: `unix:PATH`.
+        replica: String,
+        /// The data directory of the gateways that know it.
+        data: PathBuf,
+    },
 }
 
 /// One of those that are compared.
@@ -93,6 +103,8 @@ impl Contender {
                 let metrics_port = free_port()?;
                 watchdog::fwatchdog(&mut command, work, address.port(), metrics_port, folder)?;
             }
+            Kind::Gateway => gateway::serve(&mut command, work, address.port(), folder),
+            Kind::Hop => gateway::hop(&mut command, work, address.port())?,
             Kind::OfWatchdog => watchdog::of(&mut command, work, address.port(), folder),
             Kind::ClassicWatchdog => watchdog::classic(&mut command, work, address.port(), folder),
             Kind::Nginx => {
@@ -112,7 +124,9 @@ impl Contender {
                     Work::Classic(program) => command.arg("classic").args(program),
                     Work::Streaming(program) => command.arg("streaming").args(program),
                     Work::Static { root, file } => command.arg("static").arg(root.join(file)),
-                    Work::Http(function) => command.arg("relay").arg(function),
+                    Work::Http(function) | Work::Hop { replica: function, .. } => {
+                        command.arg("relay").arg(function)
+                    }
                 };
             }
         }

@@ -119,7 +119,7 @@ pub fn run(options: &Options, say: &dyn Fn(&str)) -> Result<()> {
 /// What one scenario left behind that it may not.
 fn soak(options: &Options, scenario: &Scenario, say: &dyn Fn(&str)) -> Result<Option<String>> {
     let folder = tempfile::tempdir()?;
-    let fixture = Fixture::make(scenario.task, folder.path())?;
+    let fixture = Fixture::make(scenario.task, folder.path(), None)?;
     let mut contender = Contender::new("ours", &options.ours);
     contender.extra.clone_from(&options.environment);
     contender.extra.extend(scenario.environment());

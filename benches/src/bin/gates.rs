@@ -6,16 +6,17 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [option, ours, subjects @ ..] = &arguments[..] else {
-        eprintln!("usage: gates --ours PATH [SUBJECT…]   (start it as `benches/run gates`)");
+    let [first, ours, second, gateway, subjects @ ..] = &arguments[..] else {
+        eprintln!("usage: gates --ours PATH --gateway PATH [SUBJECT…]   (as `benches/run gates`)");
         return ExitCode::from(2);
     };
-    if option != "--ours" {
-        eprintln!("gates: no option {option}: it takes --ours PATH and names of subjects");
+    if (first.as_str(), second.as_str()) != ("--ours", "--gateway") {
+        eprintln!("gates: {first} {second}: it takes --ours PATH --gateway PATH and subjects");
         return ExitCode::from(2);
     }
     let limits = include_str!("../../gates.txt");
-    match benches::gates::run(ours.as_ref(), subjects, limits, &|line| println!("{line}")) {
+    let say = |line: &str| println!("{line}");
+    match benches::gates::run(ours.as_ref(), gateway.as_ref(), subjects, limits, &say) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gates: {error}");

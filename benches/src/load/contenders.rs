@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Contenders {
     /// Ours first, the floor last.
     pub(super) all: Vec<Contender>,
+    /// Ours, where a gateway is what is measured.
+    pub(super) gateway: Option<Contender>,
     /// Named, but not here.
     pub(super) missing: Vec<(String, String)>,
     spares: usize,
@@ -60,9 +62,13 @@ impl Contenders {
         floor.kind = Kind::Floor;
         all.push(floor);
         all.retain(|contender| !options.without.contains(&contender.name));
+        let gateway = options.gateway.as_ref().map(|path| {
+            let extra = options.environment.clone();
+            Contender { kind: Kind::Gateway, extra, ..Contender::new("ours", path) }
+        });
         let help = Command::new(&options.ours).arg("--help").output()?;
         let has_spares = String::from_utf8_lossy(&help.stdout).contains("warm_spares");
-        Ok(Self { all, missing, spares: options.spares, has_spares })
+        Ok(Self { all, gateway, missing, spares: options.spares, has_spares })
     }
 
     /// Those that can do it; the others are named.
@@ -77,6 +83,8 @@ impl Contenders {
         }
         let unix = matches!(scenario.task, Task::UnixReply(_));
         let mut field = Vec::new();
+        let gateway = matches!(scenario.task, Task::Hop(..)).then_some(&self.gateway);
+        field.extend(gateway.into_iter().flatten().cloned());
         for contender in &self.all {
             let left_out = scenario.field == Field::Files && contender.kind == Kind::OfWatchdog;
             if left_out || !contender.kind.can(&fixture.work) {

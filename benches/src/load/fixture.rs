@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::scenario::Task;
+use super::{hop::Hop, scenario::Task};
 use crate::{
     Result,
     client::Request,
@@ -33,10 +33,13 @@ pub(crate) struct Fixture {
     /// Requests a second without spares, once somebody measured it.
     pub(crate) capacity: OnceCell<f64>,
     functions: Vec<Child>,
+    /// Held for its replicas, which end with it.
+    hop: Option<Hop>,
 }
 
 impl Fixture {
-    pub(crate) fn make(task: Task, folder: &Path) -> Result<Self> {
+    /// What `task` needs, in `folder`; `gateway` is the program of tasks about one.
+    pub(crate) fn make(task: Task, folder: &Path, gateway: Option<&Path>) -> Result<Self> {
         let body = &pattern::block()[..1024];
         let echo = |work| Self::new(work, Request::post("/", body), Expected::Exact(body.into()));
         let get = |work, expected| Self::new(work, Request::get("/"), expected);
@@ -85,13 +88,29 @@ impl Fixture {
                 fixture.functions.push(child);
                 fixture
             }
+            Task::Hop(functions, bytes) => {
+                let gateway = gateway.ok_or("it needs --gateway PATH")?;
+                let file = format!("{bytes}.txt");
+                // The same path for all: a gateway passes on what follows the function's name, the
+                // others all of it.
+                let target = format!("/function/{}/{file}", super::hop::NAME);
+                let root = folder.join("site");
+                write_file(&root, &file, bytes)?;
+                let inner = root.join("function").join(super::hop::NAME);
+                write_file(&inner, &file, bytes)?;
+                let hop = Hop::make(gateway, &root, functions, folder)?;
+                let work = hop.work();
+                let mut fixture = Self::new(work, Request::get(&target), Expected::Pattern(bytes));
+                (fixture.target, fixture.hop) = (target, Some(hop));
+                fixture
+            }
         })
     }
 
     fn new(work: Work, request: Request, expected: Expected) -> Self {
         let functions = Vec::new();
         let (target, capacity) = ("/".into(), OnceCell::new());
-        Self { work, tcp: None, request, target, expected, capacity, functions }
+        Self { work, tcp: None, request, target, expected, capacity, functions, hop: None }
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Result,
     client::{Closed, Probe, Until},
-    server::Contender,
+    server::{Contender, Work},
 };
 
 /// Idle connections that are counted.
@@ -28,7 +28,10 @@ pub(super) fn measure(
     figures.insert(Metric::Size, std::fs::metadata(&contender.path)?.len() as f64 / 1e6);
     let memory = || server.memory("VmRSS") as f64 / 1e6;
     // What a start still does in the background is over by then.
-    sleep(Duration::from_millis(300));
+    sleep(match fixture.work {
+        Work::Hop { .. } => Duration::from_secs(2),
+        _ => Duration::from_millis(300),
+    });
     figures.insert(Metric::Idle, memory());
     Probe::connect(server.address)?.expect(&fixture.request, fixture.expected.clone())?;
 

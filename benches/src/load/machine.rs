@@ -51,6 +51,9 @@ impl Machine {
             .iter()
             .map(|contender| (contender.name.clone(), contender.kind.version(&contender.path)))
             .collect();
+        if let Some(gateway) = &contenders.gateway {
+            versions.insert(1, ("ours (gateway)".into(), gateway.kind.version(&gateway.path)));
+        }
         if let Some(wrk) = in_path("wrk") {
             versions.push(("wrk".into(), first_line(Command::new(wrk).arg("-v"))));
         }

@@ -11,8 +11,10 @@ usage: load [OPTION…] [SCENARIO…]        all scenarios without one; a name m
 
   --list                 name the scenarios and their targets
   --ours PATH            the watchdog to measure
+  --gateway PATH         the gateway-lite to measure
   --peer NAME=PATH       a server to compare it with, any number of times. NAME is of-watchdog,
-                         classic-watchdog, nginx, haproxy, or anything else for another fwatchdog
+                         classic-watchdog, nginx, haproxy, anything that begins with gateway for
+                         another gateway-lite, or anything else for another fwatchdog
                          (before=PATH). nginx and haproxy are taken from PATH without it
   --without NAME         leave out a peer, or the floor
   --rounds N             how often each server is measured (5)
@@ -34,6 +36,8 @@ pub struct Options {
     pub scenarios: Vec<Scenario>,
     /// The watchdog that is measured.
     pub ours: PathBuf,
+    /// The gateway that is measured.
+    pub gateway: Option<PathBuf>,
     /// Names and programs.
     pub peers: Vec<(String, PathBuf)>,
     /// Who is left out.
@@ -72,6 +76,7 @@ pub fn parse(arguments: &[String]) -> Result<Action> {
     let mut options = Options {
         scenarios: Vec::new(),
         ours: PathBuf::new(),
+        gateway: None,
         peers: Vec::new(),
         without: Vec::new(),
         rounds: 5,
@@ -92,6 +97,7 @@ pub fn parse(arguments: &[String]) -> Result<Action> {
             "--help" | "-h" => return Ok(Action::Print(USAGE.into())),
             "--list" => return Ok(Action::Print(list())),
             "--ours" => options.ours = value()?.into(),
+            "--gateway" => options.gateway = Some(value()?.into()),
             "--peer" => {
                 let (name, path) = pair(argument, value()?)?;
                 options.peers.push((name, path.into()));
@@ -134,7 +140,7 @@ fn command(arguments: &[String]) -> String {
     let mut command = "benches/run load".to_owned();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        if argument == "--ours" || argument == "--output" {
+        if ["--ours", "--gateway", "--output"].contains(&argument.as_str()) {
             rest.next();
             continue;
         }

@@ -31,6 +31,9 @@ pub enum Task {
     Reply(u64),
     /// http: the same, from a unix socket.
     UnixReply(u64),
+    /// A gateway that knows so many functions, before a replica of one that answers with a file of
+    /// so many bytes.
+    Hop(usize, u64),
 }
 
 /// How they are loaded.
@@ -278,6 +281,20 @@ pub const ALL: &[Scenario] = &[
         "≥ 10x classic-watchdog, peak ≤ 32 MB",
         Task::Output(512 * MB),
         Drive::Transfers(1, 1),
+    ),
+    scenario(
+        "gateway-35",
+        "a gateway's hop to a replica, 35 B, c=64, unix socket",
+        "≤ 12 µs, ≤ 1.2x nginx's CPU",
+        Task::Hop(1, 35),
+        Drive::Closed(64),
+    ),
+    scenario(
+        "gateway-idle",
+        "a gateway that knows 20 functions: memory, binary, start",
+        "≤ 12 MB idle",
+        Task::Hop(20, 35),
+        Drive::Footprint,
     ),
     scenario(
         "footprint",

@@ -8,9 +8,13 @@ use super::Work;
 /// `haproxy.cfg`.
 pub(super) fn config(work: &Work, address: SocketAddr, cpus: usize) -> String {
     let function = match work {
-        Work::Http(function) => function.replacen("unix:", "unix@", 1),
+        Work::Http(function) | Work::Hop { replica: function, .. } => {
+            function.replacen("unix:", "unix@", 1)
+        }
         Work::Classic(_) | Work::Streaming(_) | Work::Static { .. } => String::new(),
     };
+    // What a gateway tells its functions: who called.
+    let forwarded = if matches!(work, Work::Hop { .. }) { "option forwardfor" } else { "" };
     format!(
         "global
     nbthread {cpus}
@@ -25,6 +29,7 @@ defaults
     log global
     option httplog
     http-reuse always
+    {forwarded}
     timeout connect 5s
     timeout client 300s
     timeout server 60s

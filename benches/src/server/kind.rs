@@ -17,6 +17,10 @@ pub enum Kind {
     Nginx,
     /// Reverse proxy.
     Haproxy,
+    /// Our gateway, of whatever age.
+    Gateway,
+    /// What calls pass through in it, without a provider: `gateway-lite`'s example `hop`.
+    Hop,
     /// Our loops of unavoidable system calls.
     Floor,
 }
@@ -30,6 +34,7 @@ impl Kind {
             "classic-watchdog" | "cw" => Self::ClassicWatchdog,
             "nginx" => Self::Nginx,
             "haproxy" => Self::Haproxy,
+            gateway if gateway.starts_with("gateway") => Self::Gateway,
             _ => Self::Fwatchdog,
         }
     }
@@ -38,10 +43,12 @@ impl Kind {
     #[must_use]
     pub fn can(self, work: &Work) -> bool {
         match self {
-            Self::Fwatchdog | Self::OfWatchdog | Self::Floor => true,
+            Self::Floor => true,
+            Self::Fwatchdog | Self::OfWatchdog => !matches!(work, Work::Hop { .. }),
             Self::ClassicWatchdog => matches!(work, Work::Classic(_)),
-            Self::Nginx => matches!(work, Work::Static { .. } | Work::Http(_)),
-            Self::Haproxy => matches!(work, Work::Http(_)),
+            Self::Nginx => matches!(work, Work::Static { .. } | Work::Http(_) | Work::Hop { .. }),
+            Self::Haproxy => matches!(work, Work::Http(_) | Work::Hop { .. }),
+            Self::Gateway | Self::Hop => matches!(work, Work::Hop { .. }),
         }
     }
 
@@ -55,9 +62,13 @@ impl Kind {
     #[must_use]
     pub fn version(self, path: &Path) -> String {
         let flag = match self {
-            Self::Fwatchdog | Self::OfWatchdog | Self::ClassicWatchdog => "--version",
+            Self::Fwatchdog | Self::OfWatchdog | Self::ClassicWatchdog | Self::Gateway => {
+                "--version"
+            }
             Self::Nginx | Self::Haproxy => "-v",
-            Self::Floor => return concat!("benches ", env!("CARGO_PKG_VERSION")).into(),
+            Self::Floor | Self::Hop => {
+                return concat!("benches ", env!("CARGO_PKG_VERSION")).into();
+            }
         };
         let Ok(output) = Command::new(path).arg(flag).env("fprocess", "cat").output() else {
             return "unknown".into();

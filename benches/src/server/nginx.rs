@@ -21,6 +21,16 @@ pub(super) fn config(work: &Work, address: SocketAddr, folder: &Path, cpus: usiz
              proxy_set_header Connection \"\"; proxy_set_header Host $host;"
                 .to_owned(),
         ),
+        Work::Hop { replica, .. } => (
+            format!(
+                "upstream replica {{ server {replica}; keepalive 128; keepalive_requests 1000000000; }}"
+            ),
+            // What a gateway tells its functions: who called.
+            "proxy_pass http://replica; proxy_http_version 1.1; \
+             proxy_set_header Connection \"\"; proxy_set_header Host $host; \
+             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;"
+                .to_owned(),
+        ),
         Work::Classic(_) | Work::Streaming(_) => (String::new(), "return 501;".to_owned()),
     };
     format!(

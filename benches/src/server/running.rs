@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    kind: Kind,
+    /// What ends it.
+    signal: Signal,
     /// Where it listens.
     pub address: SocketAddr,
     /// From just before its start until it accepted a connection.
@@ -40,8 +41,19 @@ impl Running {
         start: Instant,
         log: PathBuf,
     ) -> Result<Self> {
-        let mut running =
-            Self { child, kind: contender.kind, address, start: start.elapsed(), log };
+        let signal = match contender.kind {
+            Kind::Fwatchdog | Kind::Nginx | Kind::Hop => Signal::TERM,
+            // Killed, it leaves its replica to who comes next. What counts its instructions writes
+            // them down when it ends by itself.
+            Kind::Gateway if !contender.through.is_empty() => Signal::TERM,
+            // The Go watchdogs wait out an interval after TERM; nothing of theirs is worth that.
+            Kind::OfWatchdog
+            | Kind::ClassicWatchdog
+            | Kind::Haproxy
+            | Kind::Gateway
+            | Kind::Floor => Signal::KILL,
+        };
+        let mut running = Self { child, signal, address, start: start.elapsed(), log };
         while TcpStream::connect(address).is_err() {
             if let Some(status) = running.child.try_wait()? {
                 let log = running.log_end();
@@ -84,15 +96,21 @@ impl Running {
         log.lines().last().unwrap_or("it logged nothing").to_owned()
     }
 
+    /// Kills it alone, and says what it leaves running.
+    pub fn abandon(mut self) -> Result<Vec<procfs::Process>> {
+        let left = tree(self.pid()).into_iter().skip(1).collect();
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(left)
+    }
+
     fn stop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let others: Vec<_> = tree(self.pid()).into_iter().skip(1).collect();
-        // The Go watchdogs wait out an interval after TERM; nothing of theirs is worth that.
-        let signal = match self.kind {
-            Kind::Fwatchdog | Kind::Nginx => Signal::TERM,
-            Kind::OfWatchdog | Kind::ClassicWatchdog | Kind::Haproxy | Kind::Floor => Signal::KILL,
-        };
         if let Some(pid) = Pid::from_raw(self.pid()) {
-            let _ = kill_process(pid, signal);
+            let _ = kill_process(pid, self.signal);
         }
         let deadline = Instant::now() + PATIENCE;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
@@ -100,12 +118,15 @@ impl Running {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
-        for process in others {
-            let same = procfs::read(process.pid).is_some_and(|now| now.name == process.name);
-            if let Some(pid) = Pid::from_raw(process.pid).filter(|_| same) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
-        }
+        others.iter().for_each(kill);
+    }
+}
+
+/// Kills a process that was seen before, if it is still the one.
+pub(crate) fn kill(process: &procfs::Process) {
+    let same = procfs::read(process.pid).is_some_and(|now| now.name == process.name);
+    if let Some(pid) = Pid::from_raw(process.pid).filter(|_| same) {
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 

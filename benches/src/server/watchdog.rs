@@ -38,7 +38,7 @@ pub(super) fn fwatchdog(
             command.env("static_path", root);
             ("static", Vec::new())
         }
-        Work::Http(function) => {
+        Work::Http(function) | Work::Hop { replica: function, .. } => {
             command.env("http_upstream_url", url(function));
             ("http", NOTHING.map(Into::into).to_vec())
         }
@@ -60,7 +60,7 @@ pub(super) fn of(command: &mut Command, work: &Work, port: u16, folder: &Path) {
             command.env("static_path", root);
             ("static", String::new())
         }
-        Work::Http(function) => {
+        Work::Http(function) | Work::Hop { replica: function, .. } => {
             command.env("http_upstream_url", url(function));
             ("http", NOTHING.join(" "))
         }
