@@ -51,7 +51,7 @@ pub(crate) fn main(up: &Up, environment: Environment) -> Result<(), Failure> {
         Some(_) => environment,
     };
     let environment = up.serve.over(environment);
-    let settings =
+    let mut settings =
         env::parse(&environment).map_err(|mistakes| Failure::misconfigured(&mistakes))?;
     let plan = Plan::read(up, &environment, settings.provider);
     let plan = plan.map_err(|error| Failure::misconfigured(&error))?;
@@ -66,13 +66,18 @@ pub(crate) fn main(up: &Up, environment: Environment) -> Result<(), Failure> {
     }
     drop(runtime);
     if up.gateway.is_some() {
-        return Err(Failure::failed(&format!("no gateway answers at {address}")));
+        let Some(here) = client::loopback(&address) else {
+            let text = format!("no gateway answers at {address}, which is not this machine's");
+            return Err(Failure::failed(&text));
+        };
+        (settings.address, settings.port) = (here.ip(), here.port());
     }
     if up.detach {
         let text =
             "--detach needs a gateway that goes on running: start `gateway-lite serve` first";
         return Err(Failure::misconfigured(&text));
     }
+    settings.control_log = false;
     let (plan, settings) = (&plan, &settings);
     crate::run(settings, &environment, |address| async move {
         let client = Client::new(&format!("http://{address}"));

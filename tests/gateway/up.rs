@@ -16,6 +16,7 @@ on_processes! {
     everything_of_a_stack_reaches_its_functions
     filter_picks_functions
     function_that_does_not_start_is_told
+    gateway_is_started_at_the_address_that_nobody_answers_at
 }
 
 /// With the base images of the examples, which no registry is asked for.
@@ -58,6 +59,7 @@ fn examples_run_with_one_command(provider: Provider) {
     let arguments = ["up", "-f", file, "--provider", provider.name()];
     let gateway = launch(provider).args(arguments).start();
     gateway.wait_for_output(|text| text.contains("/function/site"));
+    assert!(!gateway.log().contains("/system/"), "what up asks has lines: {}", gateway.log());
     let table = gateway.output();
     for name in ["shout", "hello", "site", "clock"] {
         let row = table.lines().find(|line| line.contains(&format!("/function/{name}")));
@@ -176,11 +178,21 @@ fn stack_is_deployed_to_a_gateway_that_is_there(provider: Provider) {
     let ended = against(&gateway, &[("stack.yaml", CAT)], &["--password-file", &wrong]);
     assert_eq!(ended.code(), Some(1), "{}", ended.stdout);
     assert!(ended.stderr.contains("password"), "{}", ended.stderr);
-    let nowhere = format!("http://127.0.0.1:{}", e2e::free_port());
+    // A gateway behind a path is somebody else's to start.
+    let nowhere = format!("http://127.0.0.1:{}/base", e2e::free_port());
     let launch = up(provider, &[("stack.yaml", CAT), ("one/x", "")], &["--gateway", &nowhere]);
     let ended = launch.spawn_expecting_exit();
     assert_eq!(ended.code(), Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains(&nowhere), "{}", ended.stderr);
+}
+
+fn gateway_is_started_at_the_address_that_nobody_answers_at(provider: Provider) {
+    let port = e2e::free_port();
+    let here = format!("http://127.0.0.1:{port}");
+    let arguments = ["--gateway", &here, "--provider", provider.name()];
+    let gateway = up(provider, &[("stack.yaml", CAT), ("one/x", "")], &arguments).start();
+    gateway.wait_for_output(|text| text.contains(&format!("{here}/function/one")));
+    assert_eq!(gateway.post("/function/one", "x").text(), "x");
 }
 
 fn mistakes_are_named_and_nothing_is_started(provider: Provider) {
