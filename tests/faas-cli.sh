@@ -1,15 +1,35 @@
 #!/bin/sh
-# tests/faas-cli.sh FAAS_CLI GATEWAY_LITE: drives a gateway with the real client, whose binary is
-# given, and checks what it says. The process provider is used: an image is a directory.
+# tests/faas-cli.sh FAAS_CLI GATEWAY_LITE [process|docker]: drives a gateway with the real client, whose
+# binary is given, and checks what it says. With processes an image is a directory; containers need an
+# engine with the image kennel/alpine (.ci/docker makes both).
 set -eu
-cli=$(realpath "$1") gateway=$(realpath "$2")
+cli=$(realpath "$1") gateway=$(realpath "$2") provider=${3:-process}
 work=$(mktemp -d)
 HOME=$work/home OPENFAAS_CONFIG=$work/home/.openfaas OPENFAAS_URL= TERM=dumb
 export HOME OPENFAAS_CONFIG OPENFAAS_URL TERM
 mkdir -p "$HOME" "$work/fn"
 cd "$work"
+case $provider in
+process)
+    image=$work/fn nowhere=$work/nowhere
+    # Secrets are where a variable says.
+    reads='sh read.sh'
+    # The client appends a tag to an image in a stack file that has none.
+    tagged=$work/fn:latest
+    ;;
+docker)
+    image=kennel/alpine:latest nowhere=127.0.0.1:1/nowhere:latest
+    reads='cat /var/openfaas/secrets/api-key'
+    tagged=$image
+    ;;
+*)
+    echo "no provider is called $provider: process, docker" >&2
+    exit 2
+    ;;
+esac
+network=faas-cli-$$
 
-provider=process data_dir=$work/data port=0 metrics_port=0 "$gateway" serve >gateway.log 2>&1 &
+provider=$provider docker_network=$network data_dir=$work/data port=0 metrics_port=0 "$gateway" serve >gateway.log 2>&1 &
 pid=$!
 finish() {
     status=$?
@@ -22,6 +42,7 @@ finish() {
     done
     kill "$pid" 2>/dev/null || :
     wait "$pid" 2>/dev/null || :
+    [ "$provider" = process ] || docker network rm "$network" >/dev/null 2>&1 || :
     rm -rf "$work"
     exit "$status"
 }
@@ -57,18 +78,18 @@ refused list; says 'run "faas-cli login"'
 refused login -p wrong; says 'either username or password is incorrect'
 "$cli" login -s <data/basic-auth-password >output 2>&1 || fail login
 says 'credentials saved for admin'
-ok version --warn-update=false; says 'name:          process' "uri:     $OPENFAAS_URL"
+ok version --warn-update=false; says "name:          $provider" "uri:     $OPENFAAS_URL"
 ok version --json --warn-update=false; says '"orchestration"'
 ok ready; says 'OpenFaaS gateway is ready'
 
-ok deploy --image "$work/fn" --name shout --fprocess 'tr a-z A-Z' --env A=b=c --label team=x \
+ok deploy --image "$image" --name shout --fprocess 'tr a-z A-Z' --env A=b=c --label team=x \
     --annotation note=hi --memory-limit 64Mi --cpu-limit 100m --memory-request 5Mi --constraint a=b
 says 'Deployed. 20' "$OPENFAAS_URL/function/shout"
 ok ready shout; says 'Function shout is ready'
 invoked hello HELLO shout
 invoked hello HELLO shout --header "X-A: b" --query a=b --content-type text/plain --method PUT
 ok list; says shout
-ok list --verbose; says "$work/fn" "$(date -u +%Y-)"
+ok list --verbose; says "$image" "$(date -u +%Y-)"
 ok list --quiet; [ "$(cat output)" = shout ] || fail list --quiet
 ok list --json; says '"A": "b=c"' '"memory": "64Mi"' '"cpu": "100m"'
 ok describe shout
@@ -82,13 +103,13 @@ refused describe nobody; says 'No such function: nobody'
 ok logs shout --tail=false; says 'POST / - 200'
 ok logs shout --tail=false --lines 1 --output json; [ "$(wc -l <output)" = 1 ] || fail logs --lines 1
 ok logs shout --tail=false --since 1h --name --instance; says 'shout'
-refused deploy --image "$work/nowhere" --name wrong; says "$work/nowhere"
-refused deploy --image "$work/fn" --name Wrong; says Wrong
-refused deploy --image "$work/fn" --name wrong --fprocess cat --secret nope; says 'nope' 'secret create nope'
+refused deploy --image "$nowhere" --name wrong; says "$nowhere"
+refused deploy --image "$image" --name Wrong; says Wrong
+refused deploy --image "$image" --name wrong --fprocess cat --secret nope; says 'nope' 'secret create nope'
 # An update: the client sends PUT first.
-ok deploy --image "$work/fn" --name shout --fprocess 'tr a-z 0'
+ok deploy --image "$image" --name shout --fprocess 'tr a-z 0'
 invoked a 0 shout
-ok deploy --image "$work/fn" --name shout --fprocess cat --replace --update=false
+ok deploy --image "$image" --name shout --fprocess cat --replace --update=false
 invoked a a shout
 
 ok secret create api-key --from-literal=abc; says 'Created: 20'
@@ -99,7 +120,7 @@ printf '\000\377' >bytes
 ok secret create raw --from-file=bytes; says 'Created: 20'
 ok secret list; says api-key raw; silent ghi
 printf 'cat "$secret_mount_path/api-key"\n' >fn/read.sh
-ok deploy --image "$work/fn" --name reads --fprocess 'sh read.sh' --secret api-key
+ok deploy --image "$image" --name reads --fprocess "$reads" --secret api-key
 invoked '' ghi reads
 ok secret remove raw; says 'Removed.. OK.'
 refused secret remove raw; says 'nable to find secret: raw'
@@ -113,7 +134,7 @@ refused namespace create other; says 409
 ok namespace list; says '- other' '- openfaas-fn'
 ok namespace update other --label a=b; says 'Namespace Updated: other'
 ok namespace get other; says 'a: b'
-ok deploy --image "$work/fn" --name shout --fprocess 'tr a-z A-Z' --namespace other
+ok deploy --image "$image" --name shout --fprocess 'tr a-z A-Z' --namespace other
 ok ready shout --namespace other
 invoked x X shout --namespace other
 invoked x x shout
@@ -130,7 +151,7 @@ ok namespace list; silent other
 
 printf '{"version":"0.2.1","functions":[{"title":"Upper case","name":"upper","description":"d","author":"a",
 "images":{"x86_64":"%s","arm64":"%s"},"fprocess":"tr a-z A-Z","repo_url":"r","environment":{"write_timeout":"10s"},
-"labels":{"from":"store"}}]}' "$work/fn" "$work/fn" >store.json
+"labels":{"from":"store"}}]}' "$image" "$image" >store.json
 python3 -m http.server --bind 127.0.0.1 0 >store.log 2>&1 &
 store=$!
 for _ in $(seq 200); do
@@ -157,7 +178,7 @@ functions:
   from-stack:
     lang: dockerfile
     handler: ./fn
-    image: $work/fn
+    image: ${tagged%:latest}
     skip_build: true
     fprocess: cat
     environment:
@@ -169,7 +190,6 @@ functions:
 STACK
 mkdir -p template/dockerfile
 echo "language: dockerfile" >template/dockerfile/template.yml
-# The client appends a tag to an image without one.
 cp -r fn fn:latest
 ok deploy -f stack.yaml; says 'Deployed. 20'
 invoked x x from-stack
@@ -185,4 +205,4 @@ for name in upper reads shout; do ok remove $name; says 'Removing old function.'
 refused remove shout; says 'No existing function to remove'
 ok list --quiet; [ ! -s output ] || fail list --quiet
 ok logout; refused list
-echo "faas-cli: everything works"
+echo "faas-cli: everything works (provider $provider)"

@@ -18,6 +18,7 @@ use crate::{
     client::Probe,
     load::{fixture::Fixture, scenario::Task},
     server::{Contender, Kind, Work},
+    sibling,
 };
 
 /// Names in the table of limits, and what is asked.
@@ -114,6 +115,11 @@ impl Subject<'_> {
         let fixture = Fixture::make(self.task, self.folder, Some(self.gateway));
         let fixture = fixture.map_err(|error| format!("{}: {error}", self.name))?;
         let mut contender = match fixture.work {
+            // Valgrind has no `pidfd_open`, without which the process provider adopts nothing.
+            Work::Hop { .. } if through[0].ends_with("valgrind") => {
+                let hop = Contender::new("ours", &sibling("examples/hop")?);
+                Contender { kind: Kind::Hop, ..hop }
+            }
             Work::Hop { .. } => {
                 Contender { kind: Kind::Gateway, ..Contender::new("ours", self.gateway) }
             }

@@ -104,6 +104,7 @@ impl Contender {
                 watchdog::fwatchdog(&mut command, work, address.port(), metrics_port, folder)?;
             }
             Kind::Gateway => gateway::serve(&mut command, work, address.port(), folder),
+            Kind::Hop => gateway::hop(&mut command, work, address.port())?,
             Kind::OfWatchdog => watchdog::of(&mut command, work, address.port(), folder),
             Kind::ClassicWatchdog => watchdog::classic(&mut command, work, address.port(), folder),
             Kind::Nginx => {

@@ -1,6 +1,7 @@
 """One server for all calls (mode=http): GET / tells the time, GET /stream goes on telling it."""
 
 import http.server
+import os
 import time
 
 
@@ -30,4 +31,4 @@ class Clock(http.server.BaseHTTPRequestHandler):
         pass
 
 
-http.server.ThreadingHTTPServer(("127.0.0.1", 5000), Clock).serve_forever()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Clock).serve_forever()

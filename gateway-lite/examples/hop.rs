@@ -76,6 +76,7 @@ fn serve(port: &str, socket: &str) -> Result<(), Box<dyn Error>> {
             first: Handle::current(),
             inner: Vec::new(),
             control_inside: false,
+            control_log: true,
         };
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], port.parse()?)))?;
         let timeouts = Timeouts { head: Some(minute), idle: Some(minute), write: Some(minute) };

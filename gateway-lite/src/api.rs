@@ -12,6 +12,7 @@ use axum::{
     routing::{any, get, post},
 };
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::Credentials,
@@ -51,6 +52,8 @@ pub struct Api {
     pub secrets: Arc<Secrets>,
     /// Namespaces.
     pub namespaces: Arc<Namespaces>,
+    /// The gateway is about to stop: who follows logs is not waited for.
+    pub closing: CancellationToken,
 }
 
 /// Every route but `/function/`, which is no business of the control plane.
@@ -117,10 +120,20 @@ impl IntoResponse for Error {
     }
 }
 
-/// A JSON request, whatever it calls itself.
+/// A JSON request, whatever it calls itself. A field that cannot be read is named.
 fn read<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body)
-        .map_err(|error| Error::Invalid(format!("cannot read {what} from the request: {error}")))
+    let invalid = |why: &dyn std::fmt::Display| {
+        Error::Invalid(format!("cannot read {what} from the request: {why}"))
+    };
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        // Elsewhere it is no JSON, or the whole of it is something else.
+        let is_field = error.inner().is_data() && error.path().iter().next().is_some();
+        let field = is_field.then(|| format!("{:?}: ", error.path().to_string()));
+        invalid(&format_args!("{}{}", field.unwrap_or_default(), error.inner()))
+    })?;
+    json.end().map_err(|error| invalid(&error))?;
+    Ok(value)
 }
 
 /// A JSON answer.

@@ -232,7 +232,8 @@ impl Control {
     /// another change takes too long; the provider's, and then the loop goes on trying.
     pub async fn scale(self: &Arc<Self>, id: &FunctionId, replicas: u32) -> Result<Accepted> {
         let (cell, turn) = self.take(id).await?;
-        let max = cell.function.revision.load().policy.max;
+        let revision = cell.function.revision.load_full();
+        let max = revision.policy.max;
         if replicas > max {
             let label = crate::function::policy::SCALE_MAX;
             let text = format!(
@@ -240,6 +241,10 @@ impl Control {
                  higher label {label}"
             );
             return Err(Error::Invalid(text));
+        }
+        if replicas > cell.function.desired.load(Ordering::Acquire) {
+            // One that could not be made is better refused than wanted for ever.
+            self.files_of(&revision)?;
         }
         self.carry_out(cell, turn, Change::Scale(replicas)).await
     }
@@ -312,9 +317,17 @@ impl Control {
     fn revision_of(&self, spec: FunctionSpec, number: u64) -> Result<Revision> {
         spec.check()?;
         let policy = Policy::of(&spec)?;
+        let deployed = OffsetDateTime::now_utc();
+        let revision = Revision { number, spec: Arc::new(spec), policy, deployed };
+        self.files_of(&revision)?;
+        Ok(revision)
+    }
+
+    /// Finds all secrets that a version needs.
+    fn files_of(&self, revision: &Revision) -> Result<()> {
+        let Revision { spec, policy, .. } = revision;
         let secrets = spec.secrets.iter().flatten().cloned().chain(policy.key.clone());
-        self.secrets.files(spec.namespace(), &secrets.collect::<Vec<_>>())?;
-        Ok(Revision { number, spec: Arc::new(spec), policy, deployed: OffsetDateTime::now_utc() })
+        self.secrets.files(spec.namespace(), &secrets.collect::<Vec<_>>()).map(drop)
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Instance {
     /// How often it died by itself, as far as the provider saw. It may be running again before
     /// anybody asks, and then this is how one learns.
     pub deaths: u64,
+    /// How it died last, if the provider saw that, in words for the function's author.
+    pub last_death: Option<String>,
 }
 
 /// What an instance does.
@@ -144,11 +146,19 @@ pub trait Provider: fmt::Debug + Send + Sync {
     async fn create(&self, order: &Order) -> Result<Instance>;
 
     /// Starts a parked instance, and keeps it running from then on: one that dies is started again
-    /// after a growing pause. Fine for one that runs.
+    /// after a growing pause. Fine for one that runs, dismissed or not.
     ///
     /// # Errors
     /// Why it cannot be started; it is parked then.
     async fn start(&self, id: &str) -> Result<Instance>;
+
+    /// Writes down that a running instance is to be parked, and leaves it to finish its calls until
+    /// [`park`](Self::park): whoever opens the provider after this gateway was killed finds it
+    /// parked. [`start`](Self::start) takes it back.
+    ///
+    /// # Errors
+    /// Why that may not be written.
+    async fn dismiss(&self, id: &str) -> Result<()>;
 
     /// Parks an instance: SIGTERM, SIGKILL when it has not ended within its `grace`.
     ///

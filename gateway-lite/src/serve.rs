@@ -116,6 +116,7 @@ impl Gateway {
             provider: Arc::clone(&provider),
             secrets,
             namespaces,
+            closing: doors.closing.clone(),
         });
         let front = Arc::new(Front {
             invoker,
@@ -123,6 +124,7 @@ impl Gateway {
             first: Handle::current(),
             inner: inner.clone(),
             control_inside,
+            control_log: settings.control_log,
         });
 
         let timeouts = Timeouts {
@@ -187,6 +189,7 @@ async fn provider(
                 network: settings.docker_network.clone(),
                 data,
                 config: settings.docker_config.as_ref().map(|dir| dir.join("config.json")),
+                helpers: docker::Helpers::new(environment.pairs()),
             })
             .await?)
         }

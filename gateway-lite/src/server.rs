@@ -46,6 +46,8 @@ pub struct Front {
     pub inner: Vec<IpAddr>,
     /// Whether functions may use the control plane: where it asks for a password.
     pub control_inside: bool,
+    /// Whether requests of the control plane have lines.
+    pub control_log: bool,
 }
 
 /// The loops of calls, shared by all listeners.
@@ -127,7 +129,10 @@ impl Front {
             let call = Call::open(&request, &fields, account);
             return pin!(self.invoker.answer(call, request, peer, origin)).await;
         }
-        let entry = Entry::open(account, &request, &fields);
+        let mut entry = Entry::open(account, &request, &fields);
+        if !self.control_log {
+            entry.hush();
+        }
         // Boxed: calls need no room for it.
         entry.answer(Box::pin(self.control(request, origin)).await)
     }

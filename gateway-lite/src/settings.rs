@@ -59,4 +59,7 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// One line a call.
     pub access_log: bool,
+    /// One line a request of the control plane, if calls have theirs. No variable of the
+    /// environment says so: `up`, which asks all the time, wants none between the functions' lines.
+    pub control_log: bool,
 }

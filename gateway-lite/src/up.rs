@@ -51,7 +51,7 @@ pub(crate) fn main(up: &Up, environment: Environment) -> Result<(), Failure> {
         Some(_) => environment,
     };
     let environment = up.serve.over(environment);
-    let settings =
+    let mut settings =
         env::parse(&environment).map_err(|mistakes| Failure::misconfigured(&mistakes))?;
     let plan = Plan::read(up, &environment, settings.provider);
     let plan = plan.map_err(|error| Failure::misconfigured(&error))?;
@@ -66,13 +66,18 @@ pub(crate) fn main(up: &Up, environment: Environment) -> Result<(), Failure> {
     }
     drop(runtime);
     if up.gateway.is_some() {
-        return Err(Failure::failed(&format!("no gateway answers at {address}")));
+        let Some(here) = client::loopback(&address) else {
+            let text = format!("no gateway answers at {address}, which is not this machine's");
+            return Err(Failure::failed(&text));
+        };
+        (settings.address, settings.port) = (here.ip(), here.port());
     }
     if up.detach {
         let text =
             "--detach needs a gateway that goes on running: start `gateway-lite serve` first";
         return Err(Failure::misconfigured(&text));
     }
+    settings.control_log = false;
     let (plan, settings) = (&plan, &settings);
     crate::run(settings, &environment, |address| async move {
         let client = Client::new(&format!("http://{address}"));
@@ -108,6 +113,8 @@ fn log_in(client: &mut Client, up: &Up, settings: &Settings) -> Result<(), Failu
 struct Plan {
     functions: Vec<Planned>,
     folder: PathBuf,
+    /// For builds.
+    helpers: docker::Helpers,
     /// Where the file or the command line says that the gateway is.
     gateway: Option<String>,
 }
@@ -118,13 +125,14 @@ impl Plan {
         let path = &up.file;
         let text = fs::read_to_string(path)
             .map_err(|error| Error::Invalid(format!("{}: {error}", path.display())))?;
+        let helpers = docker::Helpers::new(environment.pairs());
         let environment = environment.all();
         let stack: Stack = stack::parse(path, &text, &environment)?;
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let place = Place { folder: &folder, environment: &environment, provider };
         let functions = plan::plan(&stack, up.filter.as_deref(), place)?;
         let gateway = up.gateway.clone().or(stack.provider.gateway);
-        Ok(Self { functions, folder, gateway })
+        Ok(Self { functions, folder, helpers, gateway })
     }
 }
 
@@ -137,7 +145,7 @@ async fn deploy(plan: &Plan, settings: &Settings, client: Client, detach: bool) 
             let config = settings.docker_config.as_ref().map(|dir| dir.join("config.json"));
             docker::build::build_image(
                 &settings.docker_host,
-                config.as_deref(),
+                config.as_deref().map(|path| (path, &plan.helpers)),
                 &build.context,
                 build.handler.as_deref(),
                 &spec.image,

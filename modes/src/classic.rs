@@ -1,7 +1,8 @@
 //! Process per call: the whole request to standard input, the whole output back, and the exit
 //! status decides the answer. Options cover both programs' variants of it.
 //!
-//! Only this mode holds whole bodies, and never more than `spool_memory` bytes of one in memory.
+//! Only this mode holds whole bodies, and never more than `spool_memory` bytes and a piece of 512 KB of
+//! one in memory.
 
 use std::time::Instant;
 

@@ -59,6 +59,8 @@ pub struct Process {
     watch: Option<watch::Watch>,
     reaped: bool,
     reaper: Reaper,
+    /// It is the reaper's already: dropped then, nobody is left to wait out a grace period.
+    given: bool,
     /// Stays open until the group has ended: a function whose call is given up must not take that
     /// for the end of its input.
     stdin: Option<Stdin>,
@@ -179,12 +181,18 @@ impl Drop for Process {
         if self.reaped {
             return;
         }
+        if self.given {
+            // The runtime ends, and with it the task that would have done this.
+            let _ = self.reap();
+            return;
+        }
         self.reaped = true;
         self.reaper.clone().take(Self {
             leader: self.leader,
             watch: self.watch.take(),
             reaped: false,
             reaper: self.reaper.clone(),
+            given: true,
             stdin: self.stdin.take(),
             stdout: Arc::clone(&self.stdout),
         });

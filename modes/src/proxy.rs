@@ -156,10 +156,13 @@ impl Proxy {
         let (mut head, exchange) = loop {
             match chosen.send(&parts.method, upload, deadline).await {
                 Ok(answered) => break answered,
-                Err(Unanswered { error, unsent }) => match (unsent, next()) {
-                    (Some(unsent), Some(next)) => (upload, chosen) = (unsent, next),
-                    _ => return Err(error),
-                },
+                // Whoever is asked for another authority counts on its being tried.
+                Err(Unanswered { error, unsent }) => {
+                    match unsent.and_then(|it| Some((it, next()?))) {
+                        Some((unsent, next)) => (upload, chosen) = (unsent, next),
+                        None => return Err(error),
+                    }
+                }
             }
         };
         drop(parts);
@@ -190,7 +193,10 @@ impl Proxy {
         let endless = endless || headers::is_stream(&head.headers);
         *response.headers_mut() = head.headers;
         let deadline = deadline.filter(|_| !endless);
-        let answer = Answer::body(exchange, head.framing, head.persistent, deadline, &chosen.pool);
+        let pool = &chosen.pool;
+        let zero_copy = pool.zero_copy().towards(context.peer);
+        let answer =
+            Answer::body(exchange, head.framing, head.persistent, deadline, pool, zero_copy);
         if let Some(deadline) = deadline.filter(|_| !matches!(answer, Body::Full(_))) {
             // While the client takes nothing nobody asks the body whether it is late.
             response.extensions_mut().insert(deadline);

@@ -98,19 +98,21 @@ const TABLE: &[(Looks, &str)] = &[
 #[must_use]
 pub(crate) fn content_type(first_bytes: &[u8]) -> &'static str {
     let bytes = &first_bytes[..first_bytes.len().min(DECIDING_BYTES)];
-    match TABLE.iter().find(|(looks, _)| looks.fit(bytes)) {
+    let behind_space = behind_space(bytes);
+    match TABLE.iter().find(|(looks, _)| looks.fit(bytes, behind_space)) {
         Some((_, content_type)) => content_type,
-        None if bytes.iter().copied().any(is_binary) => BINARY,
+        None if holds_binary(bytes) => BINARY,
         None => PLAIN,
     }
 }
 
 impl Looks {
-    fn fit(&self, bytes: &[u8]) -> bool {
+    fn fit(&self, bytes: &[u8], behind_space: &[u8]) -> bool {
         match *self {
-            Tag(name) => is_tag(behind_space(bytes), name.as_bytes()),
-            Text(start) => behind_space(bytes).starts_with(start),
-            Starts(start) => bytes.starts_with(start),
+            Tag(name) => is_tag(behind_space, name.as_bytes()),
+            Text(start) => behind_space.starts_with(start),
+            // Most rows are out with their first byte.
+            Starts(start) => bytes.first() == start.first() && bytes.starts_with(start),
             // The standard's patterns are four bytes long, of which the mask drops the last.
             Marked(mark) => bytes.starts_with(mark) && bytes.len() >= 4,
             Parts(parts) => parts
@@ -149,6 +151,20 @@ fn is_mp4(bytes: &[u8]) -> bool {
     size.is_multiple_of(4)
         && bytes.len() >= 12
         && content.chunks(4).enumerate().any(|(i, brand)| i != 1 && brand.starts_with(b"mp4"))
+}
+
+/// Whether there is a binary data byte. Looks at eight bytes at once for one below 0x20, of which
+/// text has few.
+fn holds_binary(bytes: &[u8]) -> bool {
+    const EACH: u64 = u64::from_ne_bytes([0x01; 8]);
+    let (words, rest) = bytes.as_chunks();
+    let holds = |word: &[u8; 8]| {
+        let value = u64::from_ne_bytes(*word);
+        // The highest bit of the lowest byte below 0x20 is set, and maybe those of bytes above it.
+        let is_suspect = value.wrapping_sub(EACH * 0x20) & !value & (EACH * 0x80) != 0;
+        is_suspect && word.iter().copied().any(is_binary)
+    };
+    words.iter().any(holds) || rest.iter().copied().any(is_binary)
 }
 
 /// A "binary data byte", MIME Sniffing Standard, section 3.

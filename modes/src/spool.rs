@@ -9,7 +9,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use rustix::pipe::fcntl_setpipe_size;
-use tokio::{net::unix::pipe, task::coop::consume_budget};
+use tokio::{
+    net::unix::pipe,
+    task::{JoinError, JoinHandle, coop::consume_budget},
+};
 
 use crate::{
     body::Body,
@@ -18,8 +21,9 @@ use crate::{
     zero_copy::ZeroCopy,
 };
 
-/// How much is gathered before one write to the file: few thread hops, little memory.
-const PIECE: usize = 256 * 1024;
+/// How much is gathered before one write to the file: few thread hops, little memory. As
+/// much again is read while it is written.
+const PIECE: usize = 512 * 1024;
 /// What one read of the pipe asks for: the size of a pipe that nobody enlarged (pipe(7)).
 const READ: usize = 64 * 1024;
 /// Less room than this is not worth a read.
@@ -152,11 +156,18 @@ pub async fn collect_body(mut body: Body, config: &Config) -> Result<Output, Err
 /// An output in the making.
 struct Spool<'a> {
     config: &'a Config,
-    /// What is not in the file.
+    /// What nobody writes to the file yet.
     memory: BytesMut,
-    /// The file and the first bytes of all.
-    spilled: Option<(File, Bytes)>,
+    spilled: Option<Spilled>,
     length: u64,
+}
+
+/// An output that did not fit.
+struct Spilled {
+    /// One piece is written while the next is read.
+    file: Writing,
+    /// The first bytes of all.
+    start: Bytes,
 }
 
 impl<'a> Spool<'a> {
@@ -175,53 +186,72 @@ impl<'a> Spool<'a> {
             return Ok(());
         }
         let memory = std::mem::take(&mut self.memory);
-        let (file, start) = match self.spilled.take() {
-            Some(spilled) => spilled,
+        match &mut self.spilled {
+            Some(spilled) => self.memory = spilled.file.write(memory).await?,
             None => {
                 let start = Bytes::copy_from_slice(&memory[..memory.len().min(SNIFFED)]);
-                (create(self.config).await?, start)
+                let file = Writing::begin(create(self.config).await?, memory);
+                self.spilled = Some(Spilled { file, start });
             }
-        };
-        let (file, memory) = write(file, memory).await?;
-        // From here on pieces are small: the room that the memory's bound took is given back.
-        self.memory = if memory.capacity() > 2 * PIECE { BytesMut::new() } else { memory };
-        self.spilled = Some((file, start));
+        }
         Ok(())
     }
 
-    async fn finish(self) -> Result<Output, Error> {
-        match self.spilled {
+    async fn finish(mut self) -> Result<Output, Error> {
+        match self.spilled.take() {
             None => Ok(Output::Memory(self.memory.freeze())),
-            Some((file, start)) => {
-                let (file, _) = write(file, self.memory).await?;
+            Some(Spilled { file, start }) => {
+                let file = file.finish(self.memory).await?;
                 Ok(Output::File { file, length: self.length, start })
             }
         }
     }
 }
 
+/// A file that a piece is written to. Dropped, it is closed when that is done.
+struct Writing {
+    /// Hands the file and the emptied buffer back.
+    piece: JoinHandle<io::Result<(File, BytesMut)>>,
+}
+
+impl Writing {
+    fn begin(mut file: File, mut bytes: BytesMut) -> Self {
+        let piece = tokio::task::spawn_blocking(move || {
+            file.write_all(&bytes)?;
+            bytes.clear();
+            Ok((file, bytes))
+        });
+        Self { piece }
+    }
+
+    /// Waits for the piece before, begins this one, and gives a buffer for the next.
+    async fn write(&mut self, bytes: BytesMut) -> Result<BytesMut, Error> {
+        let (file, room) = written(&mut self.piece).await?;
+        *self = Self::begin(file, bytes);
+        // From here on pieces are small: the room that the memory's bound took is given back.
+        Ok(if room.capacity() > 2 * PIECE { BytesMut::new() } else { room })
+    }
+
+    async fn finish(mut self, bytes: BytesMut) -> Result<File, Error> {
+        self.write(bytes).await?;
+        Ok(written(&mut self.piece).await?.0)
+    }
+}
+
+/// What the pool hands back.
+async fn written<T>(work: &mut JoinHandle<io::Result<T>>) -> Result<T, Error> {
+    done("writing the output to a temporary file", work.await)
+}
+
 /// The directory may be slow, so the file is made and written on the blocking pool.
 async fn create(config: &Config) -> Result<File, Error> {
     let directory = config.directory.clone();
-    run("making a temporary file for the output", move || tempfile::tempfile_in(directory)).await
+    let work = tokio::task::spawn_blocking(move || tempfile::tempfile_in(directory));
+    done("making a temporary file for the output", work.await)
 }
 
-/// Hands the emptied buffer back.
-async fn write(mut file: File, mut bytes: BytesMut) -> Result<(File, BytesMut), Error> {
-    run("writing the output to a temporary file", move || {
-        file.write_all(&bytes)?;
-        bytes.clear();
-        Ok((file, bytes))
-    })
-    .await
-}
-
-async fn run<T: Send + 'static>(
-    doing: &'static str,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(Error::io(doing))
+fn done<T>(doing: &'static str, result: Result<io::Result<T>, JoinError>) -> Result<T, Error> {
+    result.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(Error::io(doing))
 }
 
 #[cfg(test)]

@@ -24,17 +24,47 @@ macro_rules! on_every_provider {
     };
 }
 
+/// Makes a test of each function for the one provider that it is about.
+macro_rules! on_docker {
+    ($($name:ident)*) => {
+        mod docker_only {
+            $(#[test]
+            fn $name() {
+                if let Some(docker) = e2e::gateway::Provider::docker() {
+                    super::$name(docker);
+                }
+            })*
+        }
+    };
+}
+
+/// The same for plain processes.
+macro_rules! on_processes {
+    ($($name:ident)*) => {
+        mod process_only {
+            $(#[test]
+            fn $name() {
+                super::$name(e2e::gateway::Provider::Process);
+            })*
+        }
+    };
+}
+
 mod access;
 mod api;
 mod bodies;
 mod calls;
+mod engine;
 mod failures;
+mod fields;
 mod headers;
 mod logs;
 mod many;
 mod metrics;
 mod namespaces;
+mod recovery;
 mod restarts;
+mod retries;
 mod scaling;
 mod secrets;
 mod status;

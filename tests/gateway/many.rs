@@ -13,6 +13,57 @@ on_every_provider! {
     two_hundred_functions_are_deployed_listed_and_called
 }
 
+// A container each would be a test of the engine.
+on_processes! {
+    two_hundred_functions_run_at_once
+}
+
+/// Of all ports of the tests it takes none: its functions listen on sockets of their own.
+fn two_hundred_functions_run_at_once(provider: Provider) {
+    const ALL: usize = 200;
+    const AT_ONCE: usize = 8;
+    let gateway = launch(provider).start();
+    let name = |index: usize| format!("f-{index:03}");
+    let each = |act: &(dyn Fn(usize) + Sync)| {
+        thread::scope(|scope| {
+            for first in 0..AT_ONCE {
+                scope.spawn(move || (first..ALL).step_by(AT_ONCE).for_each(act));
+            }
+        });
+    };
+    let begun = Instant::now();
+    each(&|index| {
+        let number = index.to_string();
+        let function = Function::new(&name(index), "").env("mode", "static").env("NUMBER", &number);
+        gateway.deploy(&function.env("static_path", "."));
+    });
+    e2e::eventually(6 * e2e::DEADLINE, "all of them to be ready", || {
+        let list = gateway.json("/system/functions");
+        let list = list.as_array().unwrap();
+        list.len() == ALL && list.iter().all(|one| one["availableReplicas"] == 1)
+    });
+    let ready = begun.elapsed();
+    assert_eq!(gateway.running_replicas(), ALL);
+    let begun = Instant::now();
+    each(&|index| {
+        let response = gateway.get(&format!("/function/{}/run.sh", name(index)));
+        assert_eq!((response.status(), response.text().contains("SCRIPT")), (200, true));
+    });
+    let called = begun.elapsed();
+    let kilobytes = |pid: u32| procfs::status_kb(pid, "VmRSS").unwrap_or_default();
+    let own = kilobytes(gateway.pid());
+    let all: u64 = gateway.started_processes().iter().map(|one| kilobytes(one.pid)).sum();
+    // Past the capture of output: figures to look at.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{ALL} functions run: ready after {ready:?}, called in {called:?}; gateway {own} kB, \
+         each of them {} kB",
+        all / ALL as u64
+    );
+    assert!(own < 64 * 1024, "{own} kB");
+    assert!(called < 3 * e2e::DEADLINE, "{called:?}");
+}
+
 fn two_hundred_functions_are_deployed_listed_and_called(provider: Provider) {
     // So many processes at once are as much as a small machine starts: most of them sleep.
     const ALL: usize = 200;

@@ -1,4 +1,4 @@
-//! The gateway dies, functions die: nothing is lost.
+//! The gateway dies: nothing is lost.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use e2e::{
     Request,
     gateway::{Function, Load, Provider},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::gateway;
@@ -16,9 +16,7 @@ on_every_provider! {
     stopped_gateway_finds_every_function_again
     functions_go_on_while_there_is_no_gateway
     gateway_killed_at_any_moment_leaves_nothing_half_done
-    crashed_function_is_started_again
-    function_that_crashes_again_and_again_is_tried_less_often
-    replicas_that_died_without_a_gateway_come_back
+    acknowledged_scale_outlives_a_gateway_that_is_killed
     second_gateway_with_the_same_data_is_refused
 }
 
@@ -44,6 +42,7 @@ fn killed_gateway_finds_every_function_again_under_load(provider: Provider) {
     };
     let before = listed(&gateway);
     let pids = gateway.replica_pids("b");
+    assert_eq!(pids.len(), 3);
     let load =
         Load::start(gateway.addr(), &Request::post("/function/b", "x"), 4, |text| text == "x");
     load.wait_for(50);
@@ -74,22 +73,17 @@ fn stopped_gateway_finds_every_function_again(provider: Provider) {
     gateway.scale("f", 2);
     gateway.wait_ready("f", 2);
     gateway.remove("f");
-    e2e::eventually(e2e::DEADLINE, "all of it to be gone", || {
-        gateway.started_processes().is_empty()
-    });
+    e2e::eventually(e2e::DEADLINE, "all of it to be gone", || gateway.replicas_left() == 0);
 }
 
 fn functions_go_on_while_there_is_no_gateway(provider: Provider) {
-    if provider == Provider::Docker {
-        return;
-    }
     let gateway = gateway(provider);
     gateway.run(&Function::cat("f").env("mode", "streaming"));
     let pids = gateway.replica_pids("f");
     gateway.signal(Signal::KILL);
     gateway.wait_exit();
-    let left: Vec<_> = gateway.started_processes().iter().map(|one| i64::from(one.pid)).collect();
-    assert_eq!(left, pids);
+    assert_eq!(pids.len(), 1);
+    assert_eq!((gateway.replica_pids("f"), gateway.running_replicas()), (pids.clone(), 1));
     let gateway = gateway.killed_and_restarted();
     gateway.wait_ready("f", 1);
     assert_eq!(gateway.replica_pids("f"), pids);
@@ -118,80 +112,39 @@ fn gateway_killed_at_any_moment_leaves_nothing_half_done(provider: Provider) {
         }
         gateway.remove(&name);
     }
-    e2e::eventually(e2e::DEADLINE, "all of it to be gone", || {
-        gateway.started_processes().is_empty()
-    });
+    e2e::eventually(e2e::DEADLINE, "all of it to be gone", || gateway.replicas_left() == 0);
 }
 
-/// Kills what runs the function, as a crash would.
-fn crash(gateway: &e2e::gateway::Gateway, name: &str) {
-    for pid in gateway.replica_pids(name) {
-        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-        let _ = kill_process(pid, Signal::KILL);
-    }
-}
-
-fn crashed_function_is_started_again(provider: Provider) {
-    if provider == Provider::Docker {
-        // Killing a container is a suite of its own.
-        return;
-    }
+fn acknowledged_scale_outlives_a_gateway_that_is_killed(provider: Provider) {
     let gateway = gateway(provider);
-    gateway.run(&Function::cat("f"));
-    for _ in 0..2 {
-        let before = gateway.replica_pids("f");
-        crash(&gateway, "f");
-        // Whoever calls now waits, and is answered.
-        let response = gateway.post("/function/f", "x");
-        assert!([200, 502].contains(&response.status()), "{}", response.text());
-        e2e::eventually(e2e::DEADLINE, "another process", || {
-            let now = gateway.replica_pids("f");
-            now.len() == 1 && now != before
+    gateway.deploy(
+        &Function::sh("f", "read -r time; sleep $time").label("com.openfaas.scale.min", "3"),
+    );
+    gateway.wait_ready("f", 3);
+    let under_way = |gateway: &e2e::gateway::Gateway, calls: f64| {
+        let labels = [("function_name", "f.openfaas-fn")];
+        e2e::eventually(e2e::DEADLINE, "the call to be under way", || {
+            gateway.metrics().get("gateway_function_invocation_inflight", &labels) == Some(calls)
         });
-        gateway.wait_ready("f", 1);
-        assert_eq!(gateway.post("/function/f", "x").text(), "x");
-    }
-}
-
-fn function_that_crashes_again_and_again_is_tried_less_often(provider: Provider) {
-    let gateway = gateway(provider);
-    let dies = Function::sh("f", "echo dying >&2; exit 1")
-        .env("mode", "http")
-        .env("http_upstream_url", "http://127.0.0.1:1");
-    gateway.deploy(&dies);
-    let starts = || {
-        gateway
-            .logs("f", "")
-            .iter()
-            .filter(|line| line["text"].as_str().unwrap().ends_with("dying"))
-            .count()
     };
-    e2e::eventually(e2e::DEADLINE, "three starts", || starts() >= 3);
-    let before = starts();
-    std::thread::sleep(Duration::from_secs(2));
-    let more = starts() - before;
-    assert!(more <= 4, "{more} starts in 2 s");
-    assert_eq!(gateway.status("f")["availableReplicas"], 0);
-    let problem = gateway.status("f")["problem"].as_str().unwrap_or_default().to_owned();
-    assert!(!problem.is_empty(), "nobody learns why: {}", gateway.status("f"));
-    gateway.remove("f");
-}
-
-fn replicas_that_died_without_a_gateway_come_back(provider: Provider) {
-    if provider == Provider::Docker {
-        return;
+    // A call on each replica keeps it from ending.
+    let mut calls: Vec<_> = (0..3).map(|_| gateway.connect()).collect();
+    for (call, count) in calls.iter_mut().zip([1.0, 2.0, 3.0]) {
+        call.send(Request::post("/function/f", "60\n").to_bytes());
+        under_way(&gateway, count);
     }
-    let gateway = gateway(provider);
-    gateway.run(&Function::cat("f"));
-    gateway.signal(Signal::KILL);
-    gateway.wait_exit();
-    crash(&gateway, "f");
-    e2e::eventually(e2e::DEADLINE, "everything to be dead", || {
-        gateway.started_processes().is_empty()
-    });
+    gateway.scale("f", 2);
     let gateway = gateway.killed_and_restarted();
-    assert_eq!(gateway.post("/function/f", "x").text(), "x");
-    gateway.wait_ready("f", 1);
+    assert_eq!(gateway.status("f")["replicas"], 2);
+    gateway.wait_ready("f", 2);
+    let mut call = gateway.connect();
+    call.send(Request::post("/function/f", "60\n").to_bytes());
+    under_way(&gateway, 1.0);
+    gateway.scale("f", 0);
+    let gateway = gateway.killed_and_restarted();
+    assert_eq!(gateway.status("f")["replicas"], 0);
+    e2e::eventually(e2e::DEADLINE, "its replicas to end", || gateway.running_replicas() == 0);
+    assert_eq!(gateway.post("/function/f", "0\n").status(), 200);
 }
 
 fn second_gateway_with_the_same_data_is_refused(provider: Provider) {

@@ -12,6 +12,7 @@ on_every_provider! {
     values_never_leave_the_control_plane
     secrets_are_private_files_and_outlive_the_gateway
     every_byte_is_kept
+    scaling_without_a_secret_is_refused_and_changes_nothing
 }
 
 const LIST: &str = "cd \"${secret_mount_path:-/var/openfaas/secrets}\"; for name in *; do echo \"$name=$(cat \"$name\")\"; done";
@@ -86,4 +87,18 @@ fn every_byte_is_kept(provider: Provider) {
     let read = "cat \"${secret_mount_path:-/var/openfaas/secrets}/raw\"";
     gateway.run(&Function::sh("f", read).secret("raw"));
     assert_eq!(gateway.get("/function/f").body, [0, 255, b'\n', 128]);
+}
+
+fn scaling_without_a_secret_is_refused_and_changes_nothing(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.keep_secret("a", "1");
+    gateway.run(&Function::cat("f").secret("a"));
+    let body = json!({ "name": "a" });
+    assert_eq!(gateway.send("DELETE", "/system/secrets", &body).status(), 202);
+    let body = json!({ "serviceName": "f", "replicas": 2 });
+    let refused = gateway.send("POST", "/system/scale-function/f", &body);
+    assert_eq!(refused.status(), 400, "{}", refused.text());
+    assert!(refused.text().contains("secret a"), "{}", refused.text());
+    assert_eq!(gateway.status("f")["replicas"], 1);
+    assert_eq!(gateway.post("/function/f", "x").text(), "x");
 }

@@ -37,9 +37,13 @@ fn calls_under_way_are_answered_before_the_end(provider: Provider) {
         client.send("3\r\ntwo\r\n0\r\n\r\n");
         let (rest, end) = client.read_body();
         assert_eq!((rest.as_slice(), end), (&b"two"[..], End::Complete));
-        // Who follows logs keeps nobody from ending.
+        // Who follows logs keeps nobody from ending, and hears of it.
+        let begun = std::time::Instant::now();
         let ended = gateway.wait_exit();
         assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+        assert!(begun.elapsed() < e2e::DEADLINE / 2, "it waited for {:?}", begun.elapsed());
+        assert!(!ended.stderr.contains("still open"), "{}", ended.stderr);
+        assert_eq!(follower.read_body().1, End::Complete);
         // Containers go on; nobody would look after processes.
         let left = gateway.started_processes();
         assert!(provider == Provider::Docker || left.is_empty(), "{left:?}");

@@ -65,7 +65,8 @@ fn opened(gateway: &Gateway) -> e2e::Client {
     client.send(Play::new([send(SWITCHED), Step::Copy]).with(upgrade()).to_bytes());
     let head = client.read_head();
     assert_eq!(head.status, 101, "{head:?}\n{}", gateway.log());
-    assert!(head.says("Upgrade", "websocket"), "{head:?}");
+    // A client has to refuse an answer without both (RFC 6455 section 4.1).
+    assert!(head.says("Upgrade", "websocket") && head.says("Connection", "Upgrade"), "{head:?}");
     client
 }
 

@@ -9,35 +9,31 @@ use e2e::{
 
 use crate::{gateway, launch};
 
-mod process {
+on_processes! {
+    examples_run_with_one_command
+    stack_is_deployed_to_a_gateway_that_is_there
+    mistakes_are_named_and_nothing_is_started
+    everything_of_a_stack_reaches_its_functions
+    filter_picks_functions
+    function_that_does_not_start_is_told
+    gateway_is_started_at_the_address_that_nobody_answers_at
+}
+
+/// With the base images of the examples, which no registry is asked for.
+mod docker_only {
     #[test]
     fn examples_run_with_one_command() {
-        super::examples_run_with_one_command(e2e::gateway::Provider::Process);
+        const IMAGES: [&str; 3] = ["kennel/watchdog", "alpine:latest", "python:3-alpine"];
+        if let Some(docker) = e2e::gateway::Provider::docker_with(&IMAGES) {
+            super::examples_run_with_one_command(docker);
+        }
     }
 
     #[test]
-    fn stack_is_deployed_to_a_gateway_that_is_there() {
-        super::stack_is_deployed_to_a_gateway_that_is_there(e2e::gateway::Provider::Process);
-    }
-
-    #[test]
-    fn mistakes_are_named_and_nothing_is_started() {
-        super::mistakes_are_named_and_nothing_is_started(e2e::gateway::Provider::Process);
-    }
-
-    #[test]
-    fn everything_of_a_stack_reaches_its_functions() {
-        super::everything_of_a_stack_reaches_its_functions(e2e::gateway::Provider::Process);
-    }
-
-    #[test]
-    fn filter_picks_functions() {
-        super::filter_picks_functions(e2e::gateway::Provider::Process);
-    }
-
-    #[test]
-    fn function_that_does_not_start_is_told() {
-        super::function_that_does_not_start_is_told(e2e::gateway::Provider::Process);
+    fn stack_is_built_deployed_and_built_again() {
+        if let Some(docker) = e2e::gateway::Provider::docker_with(&["kennel/alpine"]) {
+            super::stack_is_built_deployed_and_built_again(docker);
+        }
     }
 }
 
@@ -58,24 +54,87 @@ fn succeeds(ended: &Ended) {
 fn examples_run_with_one_command(provider: Provider) {
     let examples = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/stack.yaml"));
     let file = examples.to_str().unwrap();
-    // Three of them: the fourth has a port of its own, which somebody else may use.
-    for name in ["shout", "hello", "site"] {
-        let gateway = launch(provider).args(["up", "-f", file, "--filter", name]).start();
-        gateway.wait_for_output(|text| text.contains(&format!("/function/{name}")));
-        assert!(gateway.output().contains("ready"), "{}", gateway.log());
-        let response = gateway.post(&format!("/function/{name}"), "hello\n");
-        let response = if name == "site" { gateway.get("/function/site/") } else { response };
-        assert_eq!(response.status(), 200, "{}", response.text());
-        match name {
-            "shout" => assert_eq!(response.text(), "OLLEH\n"),
-            "hello" => assert!(!response.text().is_empty()),
-            _ => assert!(response.text().contains('<'), "{}", response.text()),
-        }
-        // In the foreground, until somebody has had enough.
-        assert!(!gateway.has_exited());
-        gateway.signal(rustix::process::Signal::INT);
-        assert_eq!(gateway.wait_exit().code(), Some(0), "{}", gateway.log());
+    // Whoever has it: the clock finds another port.
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", 5000));
+    let arguments = ["up", "-f", file, "--provider", provider.name()];
+    let gateway = launch(provider).args(arguments).start();
+    gateway.wait_for_output(|text| text.contains("/function/site"));
+    assert!(!gateway.log().contains("/system/"), "what up asks has lines: {}", gateway.log());
+    let table = gateway.output();
+    for name in ["shout", "hello", "site", "clock"] {
+        let row = table.lines().find(|line| line.contains(&format!("/function/{name}")));
+        assert!(row.is_some_and(|row| row.contains(" ready ")), "{name}: {}", gateway.log());
     }
+    let answer = |response: e2e::Response| {
+        assert_eq!(response.status(), 200, "{}\n{}", response.text(), gateway.log());
+        response.text()
+    };
+    assert_eq!(answer(gateway.post("/function/shout", "hello\n")), "OLLEH\n");
+    assert!(answer(gateway.post("/function/hello", "you")).contains("you"));
+    assert!(answer(gateway.get("/function/site/")).contains("<h1>"));
+    let time = answer(gateway.get("/function/clock"));
+    assert_eq!((time.len(), &time[2..3], &time[5..6]), ("hh:mm:ss\n".len(), ":", ":"), "{time}");
+    // Replicas share the loopback of processes.
+    gateway.scale("clock", 2);
+    gateway.wait_ready("clock", 2);
+    for _ in 0..4 {
+        assert_eq!(answer(gateway.get("/function/clock")).len(), time.len());
+    }
+    // In the foreground, with what the functions write, until somebody has had enough.
+    gateway.wait_for_output(|text| text.contains("shout | "));
+    assert!(!gateway.has_exited());
+    gateway.signal(rustix::process::Signal::INT);
+    assert_eq!(gateway.wait_exit().code(), Some(0), "{}", gateway.log());
+    let left = gateway.running_replicas();
+    // Containers go on; processes have nobody to look after them.
+    assert_eq!(left, if provider == Provider::Docker { 5 } else { 0 }, "{}", gateway.log());
+}
+
+fn stack_is_built_deployed_and_built_again(provider: Provider) {
+    let gateway = gateway(provider);
+    let stack = r"
+functions:
+  built:
+    lang: dockerfile
+    handler: ./one
+    image: kennel-e2e/built
+    build_args: {GREETING: hello}
+    environment: {A: b}
+    secrets: [s]
+    readonly_root_filesystem: true
+";
+    let dockerfile = "FROM kennel/alpine\nARG GREETING\nENV GREETING=$GREETING\nCOPY run.sh words ./\n\
+                      ENV fprocess=\"sh run.sh\"\n";
+    let script = "cat words; echo $GREETING $A; cat /var/openfaas/secrets/s";
+    let with = |words: &str, dockerfile: &str| {
+        let files = [
+            ("stack.yaml", stack),
+            ("one/Dockerfile", dockerfile),
+            ("one/words", words),
+            ("one/run.sh", script),
+            (".secrets/s", "hidden"),
+        ];
+        against(&gateway, &files, &[])
+    };
+    let ended = with("one ", dockerfile);
+    succeeds(&ended);
+    assert!(ended.stdout.contains("Step 1/"), "{}", ended.stdout);
+    assert_eq!(gateway.get("/function/built").text(), "one hello b\nhidden");
+    // What changed is built, and replaces what runs under the same name.
+    succeeds(&with("two ", dockerfile));
+    assert_eq!(gateway.get("/function/built").text(), "two hello b\nhidden");
+    let ended = with("three ", &format!("{dockerfile}RUN echo no compiler; exit 3\n"));
+    assert_eq!(ended.code(), Some(1), "{}", ended.stdout);
+    assert!(
+        ended.stdout.contains("no compiler") && ended.stderr.contains("kennel-e2e/built"),
+        "{}\n{}",
+        ended.stdout,
+        ended.stderr
+    );
+    assert_eq!(gateway.get("/function/built").text(), "two hello b\nhidden");
+    let ended = with("three ", "FROM 127.0.0.1:1/no-such-image\n");
+    assert_eq!(ended.code(), Some(1), "{}", ended.stdout);
+    assert!(ended.stderr.contains("127.0.0.1:1"), "{}", ended.stderr);
 }
 
 const SCRIPT: &str = "echo \"$A,$B,$C,$D,$(cat \"$secret_mount_path/s\")\"";
@@ -119,11 +178,21 @@ fn stack_is_deployed_to_a_gateway_that_is_there(provider: Provider) {
     let ended = against(&gateway, &[("stack.yaml", CAT)], &["--password-file", &wrong]);
     assert_eq!(ended.code(), Some(1), "{}", ended.stdout);
     assert!(ended.stderr.contains("password"), "{}", ended.stderr);
-    let nowhere = format!("http://127.0.0.1:{}", e2e::free_port());
+    // A gateway behind a path is somebody else's to start.
+    let nowhere = format!("http://127.0.0.1:{}/base", e2e::free_port());
     let launch = up(provider, &[("stack.yaml", CAT), ("one/x", "")], &["--gateway", &nowhere]);
     let ended = launch.spawn_expecting_exit();
     assert_eq!(ended.code(), Some(1), "{}", ended.stderr);
     assert!(ended.stderr.contains(&nowhere), "{}", ended.stderr);
+}
+
+fn gateway_is_started_at_the_address_that_nobody_answers_at(provider: Provider) {
+    let port = e2e::free_port();
+    let here = format!("http://127.0.0.1:{port}");
+    let arguments = ["--gateway", &here, "--provider", provider.name()];
+    let gateway = up(provider, &[("stack.yaml", CAT), ("one/x", "")], &arguments).start();
+    gateway.wait_for_output(|text| text.contains(&format!("{here}/function/one")));
+    assert_eq!(gateway.post("/function/one", "x").text(), "x");
 }
 
 fn mistakes_are_named_and_nothing_is_started(provider: Provider) {

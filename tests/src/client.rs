@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
     thread,
     time::Duration,
 };
@@ -73,6 +73,19 @@ impl Client {
         let domain = socket2::Domain::for_address(addr);
         let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).expect("a socket");
         socket.set_recv_buffer_size(bytes).expect("SO_RCVBUF");
+        socket.connect(&addr.into()).expect("a connection");
+        Self::over(socket.into()).expect("socket options")
+    }
+
+    /// From another address than the kernel would choose.
+    ///
+    /// # Panics
+    /// When that is none of this machine's, or the connection is refused.
+    #[must_use]
+    pub fn connect_from(own: IpAddr, addr: SocketAddr) -> Self {
+        let domain = socket2::Domain::for_address(addr);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::new(own, 0).into()).expect("an address of this machine");
         socket.connect(&addr.into()).expect("a connection");
         Self::over(socket.into()).expect("socket options")
     }

@@ -14,11 +14,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::{Client, DEADLINE, Ended, Metrics, Request, Response, capture::Capture, procfs};
 
 mod control;
+mod engine;
 mod function;
 mod launch;
 mod load;
 mod provider;
+mod replicas;
 
+pub use engine::Engine;
 pub use function::Function;
 pub use launch::GatewayLaunch;
 pub use load::Load;
@@ -170,15 +173,6 @@ impl Gateway {
     pub fn started_processes(&self) -> Vec<procfs::Process> {
         let own = self.pid();
         self.launch().processes().into_iter().filter(|process| process.pid != own).collect()
-    }
-
-    /// How many replicas run, whatever the gateway says.
-    #[must_use]
-    pub fn running_replicas(&self) -> usize {
-        match self.provider() {
-            Provider::Process => self.started_processes().len(),
-            Provider::Docker => Provider::running_containers(&self.data()),
-        }
     }
 
     /// Sends it a signal.

@@ -163,6 +163,11 @@ impl Entry {
         }
     }
 
+    /// No line is written of it; it is counted all the same.
+    pub fn hush(&mut self) {
+        self.quiet = true;
+    }
+
     /// The call keeps its place until it is over.
     pub fn hold(&mut self, permit: Permit) {
         self.permit = Some(permit);

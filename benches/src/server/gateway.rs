@@ -3,6 +3,7 @@
 use std::{path::Path, process::Command};
 
 use super::Work;
+use crate::Result;
 
 /// The arguments and the environment of a gateway for calls through `work`'s replica.
 pub(super) fn serve(command: &mut Command, work: &Work, port: u16, folder: &Path) {
@@ -22,4 +23,12 @@ pub(super) fn serve(command: &mut Command, work: &Work, port: u16, folder: &Path
         // Limits are none of a call's business, and neither are passwords.
         .env("control_groups", "false")
         .env("basic_auth", "false");
+}
+
+/// The arguments of the way through a gateway alone, to `work`'s replica.
+pub(super) fn hop(command: &mut Command, work: &Work, port: u16) -> Result<()> {
+    let Work::Hop { replica, .. } = work else { return Err("a hop leads to a replica".into()) };
+    let socket = replica.strip_prefix("unix:").ok_or("a replica listens at a socket")?;
+    command.arg(port.to_string()).arg(socket);
+    Ok(())
 }

@@ -19,6 +19,8 @@ pub enum Kind {
     Haproxy,
     /// Our gateway, of whatever age.
     Gateway,
+    /// What calls pass through in it, without a provider: `gateway-lite`'s example `hop`.
+    Hop,
     /// Our loops of unavoidable system calls.
     Floor,
 }
@@ -46,7 +48,7 @@ impl Kind {
             Self::ClassicWatchdog => matches!(work, Work::Classic(_)),
             Self::Nginx => matches!(work, Work::Static { .. } | Work::Http(_) | Work::Hop { .. }),
             Self::Haproxy => matches!(work, Work::Http(_) | Work::Hop { .. }),
-            Self::Gateway => matches!(work, Work::Hop { .. }),
+            Self::Gateway | Self::Hop => matches!(work, Work::Hop { .. }),
         }
     }
 
@@ -64,7 +66,9 @@ impl Kind {
                 "--version"
             }
             Self::Nginx | Self::Haproxy => "-v",
-            Self::Floor => return concat!("benches ", env!("CARGO_PKG_VERSION")).into(),
+            Self::Floor | Self::Hop => {
+                return concat!("benches ", env!("CARGO_PKG_VERSION")).into();
+            }
         };
         let Ok(output) = Command::new(path).arg(flag).env("fprocess", "cat").output() else {
             return "unknown".into();

@@ -42,7 +42,7 @@ impl Running {
         log: PathBuf,
     ) -> Result<Self> {
         let signal = match contender.kind {
-            Kind::Fwatchdog | Kind::Nginx => Signal::TERM,
+            Kind::Fwatchdog | Kind::Nginx | Kind::Hop => Signal::TERM,
             // Killed, it leaves its replica to who comes next. What counts its instructions writes
             // them down when it ends by itself.
             Kind::Gateway if !contender.through.is_empty() => Signal::TERM,

@@ -6,7 +6,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
@@ -37,10 +37,19 @@ pub(super) async fn get(State(api): State<Api>, Query(asked): Query<Asked>) -> R
     if api.registry.get(&id).is_none() {
         return Err(functions::unknown(&id));
     }
+    let is_endless = query.lines.follow;
     let messages = logs::open(api.provider, id, query).await?;
     let lines = stream::unfold(messages, |mut messages| async move {
         let message = messages.recv().await?;
         Some((Ok::<_, std::convert::Infallible>(line(&message)), messages))
+    });
+    let closing = api.closing.cancelled_owned();
+    let lines = lines.take_until(async move {
+        closing.await;
+        if !is_endless {
+            // What is there already has an end of its own.
+            std::future::pending::<()>().await;
+        }
     });
     let json = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((json, Body::from_stream(lines)).into_response())

@@ -54,15 +54,11 @@ impl Control {
                 self.switch(cell);
                 Ok(())
             }
-            Step::Park(id) => {
-                self.send_away(cell, &id, Leaving::ToPark);
-                Ok(())
-            }
+            Step::Park(id) => self.dismiss(cell, &id, Leaving::ToPark).await,
             Step::Retire(id) => {
                 let state = cell.known().replicas.get(&id).map(|one| one.instance.state.clone());
                 if let Some(State::Running { .. }) = state {
-                    self.send_away(cell, &id, Leaving::ForGood);
-                    return Ok(());
+                    return self.dismiss(cell, &id, Leaving::ForGood).await;
                 }
                 self.remove_one(cell, &id).await
             }
@@ -96,6 +92,9 @@ impl Control {
             known.touched = self.tick();
             match started {
                 Ok(instance) => {
+                    if let Some(replica) = known.replicas.get_mut(id) {
+                        replica.is_dismissed = false;
+                    }
                     cell.observe(known, instance);
                     Ok(())
                 }
@@ -125,6 +124,27 @@ impl Control {
             }
             (known.trouble, known.touched) = (None, self.tick());
         });
+    }
+
+    /// Ends an instance: at once for the next gateway, should this one be killed, and in the
+    /// background for the calls that it has.
+    async fn dismiss(self: &Arc<Self>, cell: &Arc<Cell>, id: &str, leaving: Leaving) -> Result<()> {
+        let dismissed = self.provider.dismiss(id).await;
+        let is_gone = matches!(dismissed, Err(Error::NotFound(_)));
+        cell.change(|known| {
+            known.touched = self.tick();
+            if is_gone {
+                known.replicas.remove(id);
+            } else if let Some(replica) = known.replicas.get_mut(id) {
+                // Also if nobody knows whether that was written.
+                replica.is_dismissed = true;
+            }
+        });
+        if !is_gone {
+            dismissed?;
+            self.send_away(cell, id, leaving);
+        }
+        Ok(())
     }
 
     /// Lets an instance finish its calls in the background, then ends it.

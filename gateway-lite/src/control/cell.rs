@@ -84,6 +84,8 @@ pub(super) struct Replica {
     pub(super) endpoint: Option<Arc<Endpoint>>,
     /// Whether it takes no calls any more, and what becomes of it.
     pub(super) leaving: Option<Leaving>,
+    /// Whether it is written down that it is to be parked, which holds until it is started anew.
+    pub(super) is_dismissed: bool,
     /// How often it stopped running by itself.
     pub(super) failures: u32,
     /// Since when it does not run.
@@ -119,6 +121,7 @@ impl Replica {
             instance,
             endpoint: None,
             leaving: None,
+            is_dismissed: false,
             failures: 0,
             failing_since: None,
             stopped_by: None,
@@ -137,6 +140,8 @@ impl Replica {
         match &self.instance.state {
             _ if self.leaving == Some(Leaving::ToPark) => Condition::Parking,
             State::Parked => Condition::Parked,
+            // It did not end, and may be wanted again.
+            State::Running { .. } if self.is_dismissed => Condition::Ended,
             State::Running { .. } if self.endpoint.is_some() => Condition::Ready,
             State::Running { .. } => Condition::Starting,
             State::Ended { .. } if self.restart_at().is_none_or(|at| at <= Instant::now()) => {
@@ -224,8 +229,9 @@ impl Cell {
             replica.withdraw();
             replica.failures =
                 replica.failures.saturating_add(u32::try_from(deaths).unwrap_or(u32::MAX));
+            let how = replica.instance.last_death.clone();
             let died = || "it ended, and was started again".to_owned();
-            replica.stopped_by.get_or_insert_with(died);
+            replica.stopped_by = how.or_else(|| replica.stopped_by.take()).or_else(|| Some(died()));
         }
         match replica.instance.state.clone() {
             State::Running { target } => {

@@ -102,6 +102,7 @@ mod tests {
             deployed: OffsetDateTime::UNIX_EPOCH,
             state: state.clone(),
             deaths: 0,
+            last_death: None,
         };
         all.iter().enumerate().map(instance).collect()
     }

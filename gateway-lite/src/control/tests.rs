@@ -308,6 +308,49 @@ async fn next_gateway_knows_everything() {
     kitchen.until_ready(1, 1).await;
 }
 
+#[tokio::test]
+async fn acknowledged_number_outlives_a_gateway_that_is_killed() {
+    let kitchen = Kitchen::open("kept").await;
+    kitchen.control.deploy(spec("good", &[(MIN, "3")])).await.unwrap();
+    kitchen.until_ready(1, 3).await;
+    // With a call each they do not end as long as anybody looks.
+    for endpoint in kitchen.ready() {
+        endpoint.in_flight.fetch_add(1, Ordering::SeqCst);
+    }
+    kitchen.control.scale(&id(), 2).await.unwrap();
+    let running = kitchen.provider.running();
+    assert_eq!(kitchen.provider.all(), vec![(1, running); 3]);
+    let kitchen = kitchen.again().await;
+    assert_eq!(kitchen.function().desired.load(Ordering::SeqCst), 2);
+    kitchen.until_ready(1, 2).await;
+    for endpoint in kitchen.ready() {
+        endpoint.in_flight.fetch_add(1, Ordering::SeqCst);
+    }
+    kitchen.control.scale(&id(), 0).await.unwrap();
+    let kitchen = kitchen.again().await;
+    assert_eq!(kitchen.function().desired.load(Ordering::SeqCst), 0);
+    kitchen.registry.want(&kitchen.function());
+    kitchen.until_ready(1, 3).await;
+}
+
+#[tokio::test]
+async fn replica_that_did_not_end_and_is_wanted_again_is_kept() {
+    let kitchen = Kitchen::open("stubborn").await;
+    kitchen.control.deploy(spec("good", &[])).await.unwrap();
+    kitchen.until_ready(1, 1).await;
+    let ids = kitchen.provider.ids();
+    kitchen.provider.is_stubborn.store(true, Ordering::SeqCst);
+    kitchen.control.scale(&id(), 0).await.unwrap();
+    eventually("it did not end", || {
+        kitchen.control.cells()[&id()].known().replicas[&ids[0]].leaving.is_none()
+    })
+    .await;
+    kitchen.control.scale(&id(), 1).await.unwrap();
+    kitchen.until_ready(1, 1).await;
+    assert_eq!(kitchen.provider.ids(), ids);
+    assert!(kitchen.provider.dismissed.lock().unwrap().is_empty(), "it is lost with the gateway");
+}
+
 /// An instance as a gateway left it that was killed within an update.
 fn left(provider: &Memory, name: &str, revision: u64, image: &str, state: State) {
     let instance = Instance {
@@ -318,6 +361,7 @@ fn left(provider: &Memory, name: &str, revision: u64, image: &str, state: State)
         deployed: OffsetDateTime::UNIX_EPOCH,
         state,
         deaths: 0,
+        last_death: None,
     };
     provider.instances.lock().unwrap().insert(name.to_owned(), instance);
 }

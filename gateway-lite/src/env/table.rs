@@ -49,6 +49,7 @@ pub(super) fn defaults(environment: &Environment) -> Settings {
         drain_timeout: Duration::from_secs(30),
         log_format: LogFormat::Text,
         access_log: true,
+        control_log: true,
     }
 }
 

@@ -70,6 +70,7 @@ impl Policy {
     pub fn of(spec: &FunctionSpec) -> Result<Self> {
         let annotation = |name| spec.annotations.as_ref().and_then(|all| all.get(name));
         let label = |name| spec.labels.as_ref().and_then(|all| all.get(name));
+        check_names(spec)?;
         let mut policy = Self::default();
         if let Some(text) = annotation(TIMEOUT) {
             policy.timeout = Some(duration("annotation", TIMEOUT, text)?);
@@ -110,6 +111,23 @@ impl Policy {
         }
         Ok(policy)
     }
+}
+
+/// What begins as ours is ours: a misspelt `dev.kennel.internal` would be a function that everybody
+/// reaches.
+fn check_names(spec: &FunctionSpec) -> Result<()> {
+    const PREFIX: &str = "dev.kennel.";
+    const KNOWN: [&str; 3] = [INTERNAL, KEY, TIMEOUT];
+    let ours = |name: &&String| name.starts_with(PREFIX);
+    let annotations = spec.annotations.iter().flat_map(|all| all.keys());
+    if let Some(name) = annotations.filter(ours).find(|name| !KNOWN.contains(&name.as_str())) {
+        let known = KNOWN.join(", ");
+        return Err(Error::Invalid(format!("annotation {name} is unknown: there are {known}")));
+    }
+    if let Some(name) = spec.labels.iter().flat_map(|all| all.keys()).find(ours) {
+        return Err(Error::Invalid(format!("label {name}: what begins so is an annotation")));
+    }
+    Ok(())
 }
 
 /// More replicas than that are a mistake on one machine.
@@ -176,12 +194,14 @@ mod tests {
             ("annotations", TIMEOUT, "0"),
             ("annotations", KEY, "../k"),
             ("annotations", INTERNAL, "maybe"),
+            ("annotations", "dev.kennel.intrenal", "true"),
+            ("labels", INTERNAL, "true"),
             ("labels", SCALE_MIN, "-1"),
             ("labels", SCALE_MAX, "0"),
             ("labels", SCALE_MAX, "99999999999"),
         ] {
             let error = policy(serde_json::json!({place: {name: value}})).unwrap_err().to_string();
-            assert!(error.contains(value), "{name}={value}: {error}");
+            assert!(error.contains(name), "{name}={value}: {error}");
         }
         let json = serde_json::json!({"labels": {SCALE_MIN: "3", SCALE_MAX: "2"}});
         assert!(policy(json).unwrap_err().to_string().contains("more than"));

@@ -50,7 +50,7 @@ pub struct FunctionSpec {
 
 /// Amounts as Kubernetes writes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(from = "BTreeMap<String, Option<String>>")]
 pub struct Resources {
     /// Bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +61,15 @@ pub struct Resources {
     /// What else there is, such as GPUs; kept.
     #[serde(flatten)]
     pub others: BTreeMap<String, String>,
+}
+
+/// Read as the map that it is, so that a mistake has the name of its field.
+impl From<BTreeMap<String, Option<String>>> for Resources {
+    fn from(mut all: BTreeMap<String, Option<String>>) -> Self {
+        let (memory, cpu) = (all.remove("memory").flatten(), all.remove("cpu").flatten());
+        let others = all.into_iter().filter_map(|(name, amount)| Some((name, amount?)));
+        Self { memory, cpu, others: others.collect() }
+    }
 }
 
 impl FunctionSpec {

@@ -14,6 +14,7 @@ pub mod build;
 mod context;
 mod credentials;
 mod engine;
+mod helper;
 mod ignore;
 mod image;
 mod labels;
@@ -44,6 +45,7 @@ use tokio::{
     task::JoinSet,
 };
 
+pub use self::helper::Helpers;
 use self::{
     engine::Engine, image::Images, network::Network, own::Own, resources::Machine, secrets::Copies,
     usage::Meter,
@@ -65,6 +67,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Docker's own file with credentials for registries, if this user has a home.
     pub config: Option<PathBuf>,
+    /// Runs the helpers that it names.
+    pub helpers: Helpers,
 }
 
 /// Every container of one data directory.
@@ -110,7 +114,7 @@ impl Containers {
         let network = Network::open(&engine, settings.network, own.gateway()).await?;
         let all = Arc::new(Shared {
             copies: Copies::open(&settings.data)?,
-            images: Images::new(settings.config),
+            images: Images::new(settings.config, settings.helpers),
             meter: Meter::default(),
             making: RwLock::new(()),
             deaths: watch::Deaths::default(),
@@ -163,6 +167,11 @@ impl Provider for Containers {
     async fn start(&self, id: &str) -> Result<Instance> {
         let (all, id) = (Arc::clone(&self.all), id.to_owned());
         undisturbed(async move { all.start(&id).await }).await
+    }
+
+    async fn dismiss(&self, id: &str) -> Result<()> {
+        let (all, id) = (Arc::clone(&self.all), id.to_owned());
+        undisturbed(async move { all.dismiss(&id).await }).await
     }
 
     async fn park(&self, id: &str, grace: Duration) -> Result<()> {

@@ -240,6 +240,10 @@ impl Provider for Processes {
         undisturbed(self.slot(id)?.start()).await
     }
 
+    async fn dismiss(&self, id: &str) -> Result<()> {
+        undisturbed(self.slot(id)?.dismiss()).await
+    }
+
     async fn park(&self, id: &str, grace: Duration) -> Result<()> {
         undisturbed(self.slot(id)?.park(grace)).await
     }

@@ -1,6 +1,10 @@
 //! The gateway's API, from the side of who uses it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -35,6 +39,17 @@ pub(super) struct Client {
 pub(super) struct Status {
     pub(super) available_replicas: u32,
     pub(super) problem: Option<String>,
+}
+
+/// Where a gateway of this machine alone would listen, to be found at `address`.
+pub(super) fn loopback(address: &str) -> Option<SocketAddr> {
+    let uri: http::Uri = address.parse().ok()?;
+    let ip = match uri.host()?.trim_matches(['[', ']']) {
+        "localhost" => IpAddr::from([127, 0, 0, 1]),
+        host => host.parse().ok()?,
+    };
+    let is_root = uri.path().trim_end_matches('/').is_empty();
+    (ip.is_loopback() && is_root).then(|| SocketAddr::new(ip, uri.port_u16().unwrap_or(80)))
 }
 
 impl Client {

@@ -49,7 +49,7 @@ macro_rules! contract {
         contract!(@ $ground;
             nothing_is_listed_at_first, what_cannot_be_made_is_named, a_new_instance_is_parked,
             a_started_instance_answers, an_instance_that_is_killed_comes_back,
-            what_is_parked_stays_parked, what_is_removed_is_gone, lines_are_told,
+            what_is_parked_stays_parked, what_is_dismissed_is_parked_by_the_next, what_is_removed_is_gone, lines_are_told,
             lines_are_followed, usage_is_told, another_object_finds_everything,
             many_are_made_at_once, unknown_instances_are_named);
     };
@@ -131,6 +131,31 @@ pub(crate) async fn what_is_parked_stays_parked(ground: &dyn Ground) {
     provider.start(&id).await.unwrap();
     assert_eq!(call(&*provider, &id, "again").await, "AGAIN");
     provider.remove(&id).await.unwrap();
+}
+
+pub(crate) async fn what_is_dismissed_is_parked_by_the_next(ground: &dyn Ground) {
+    let provider = ground.open().await;
+    let goes = running(ground, &*provider, "goes").await;
+    let stays = running(ground, &*provider, "stays").await;
+    for id in [&goes, &stays] {
+        within(provider.dismiss(id)).await.unwrap();
+        assert_eq!(call(&*provider, id, "busy").await, "BUSY", "it ended at once");
+    }
+    within(provider.start(&stays)).await.unwrap();
+    drop(provider);
+    let provider = ground.open().await;
+    let state = async |id: &str| {
+        let all = provider.list().await.unwrap();
+        all.into_iter().find(|one| one.id == id).unwrap().state
+    };
+    eventually("it to be parked", async || state(&goes).await == State::Parked).await;
+    assert_eq!(call(&*provider, &stays, "still").await, "STILL");
+    provider.start(&goes).await.unwrap();
+    assert_eq!(call(&*provider, &goes, "again").await, "AGAIN");
+    for id in [goes, stays] {
+        provider.remove(&id).await.unwrap();
+    }
+    assert!(matches!(provider.dismiss("no-such-instance").await, Err(Error::NotFound(_))));
 }
 
 pub(crate) async fn what_is_removed_is_gone(ground: &dyn Ground) {

@@ -18,7 +18,7 @@ use gateway_lite::{
     function::{FunctionId, FunctionSpec},
     provider::{
         Instance, Order, Provider, State,
-        docker::{Containers, Settings, build::build_image},
+        docker::{Containers, Helpers, Settings, build::build_image},
     },
 };
 use http_body_util::BodyExt as _;
@@ -98,6 +98,7 @@ impl Yard {
             network: self.network.clone(),
             data: self.directory.path().join("data"),
             config: Some(self.directory.path().join("config.json")),
+            helpers: Helpers::new(vec![("PATH".into(), self.directory.path().into())]),
         }
     }
 

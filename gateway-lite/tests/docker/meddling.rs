@@ -3,10 +3,7 @@
 use std::{fs, time::Duration};
 
 use bollard::{
-    models::{
-        ContainerCreateBody, ContainerUpdateBody, NetworkCreateRequest, RestartPolicy,
-        RestartPolicyNameEnum,
-    },
+    models::{ContainerCreateBody, NetworkCreateRequest},
     query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 use gateway_lite::{
@@ -169,20 +166,6 @@ async fn networks_of_others_are_not_shared_unless_nobody_made_them() {
     other.docker.create_network(request).await.unwrap();
     let provider = other.provider().await;
     assert!(!provider.inner_addresses().is_empty());
-}
-
-#[tokio::test]
-async fn gateway_that_was_killed_while_it_parked_keeps_what_runs() {
-    let Some(yard) = yard().await else { return };
-    let provider = yard.provider().await;
-    let id = yard.running(&provider, &order_with("half", serde_json::json!({}))).await;
-    drop(provider);
-    let no = RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None };
-    let update = ContainerUpdateBody { restart_policy: Some(no), ..Default::default() };
-    yard.docker.update_container(&yard.container(&id).await, update).await.unwrap();
-    let provider = yard.provider().await;
-    yard.kill_process(&id).await;
-    assert_eq!(call(&provider, &id, "back").await, "BACK");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -97,6 +98,19 @@ async fn unknown_image_is_refused_with_the_users_credentials_once_for_all() {
     let error = provider.prepare(&spec(&image)).await.unwrap_err().to_string();
     assert!(error.contains("docker-credential-vault") && error.contains(&image), "{error}");
     assert_eq!(registry.asked.load(Ordering::SeqCst), 0);
+
+    // One that is there: it is told the registry, and answers with the user's name and password.
+    let helper = yard.directory.path().join("docker-credential-vault");
+    let (user, password) = LOGIN.split_once(':').unwrap();
+    let answer = serde_json::json!({"ServerURL": host, "Username": user, "Secret": password});
+    let script = format!("#!/bin/sh\nread -r s\n[ \"$1 $s\" = 'get {host}' ] && echo '{answer}'\n");
+    fs::write(&helper, script).unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    registry.answers.add_permits(100);
+    let error = provider.prepare(&spec(&image)).await.unwrap_err().to_string();
+    assert!(error.contains("manifest unknown") && !error.contains("vault"), "{error}");
+    assert!(registry.asked.swap(0, Ordering::SeqCst) > 0);
+    registry.answers.forget_permits(usize::MAX);
 
     let login = serde_json::json!({"auths": {host.as_str(): {"auth": STANDARD.encode(LOGIN)}}});
     fs::write(yard.directory.path().join("config.json"), login.to_string()).unwrap();

@@ -26,14 +26,10 @@ impl Reaper {
         Self { grace, pending: TaskTracker::new() }
     }
 
-    /// Ends `process` in the background.
+    /// Ends `process` in the background; at once where there is no runtime any more.
     pub(super) fn take(&self, mut process: Process) {
         if tokio::runtime::Handle::try_current().is_ok() {
             self.pending.spawn(async move { end(&mut process).await });
-        } else {
-            // The runtime is gone, so nobody is left to wait out a grace period.
-            signal_group(process.leader, Signal::KILL);
-            let _ = process.reap();
         }
     }
 
@@ -106,7 +102,37 @@ fn is_live_member(stat: &str, group: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_live_member;
+    use super::*;
+    use crate::process::{Input, Launcher, Program, Stderr};
+
+    #[test]
+    fn process_ends_with_the_runtime_that_was_to_end_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let program = Program::new(&["/bin/sleep".into(), "1000".into()], None);
+        let launcher = Launcher::new(program, &[], Reaper::new(Duration::from_secs(600)));
+        let sleep =
+            || launcher.spawn(crate::process::Environment::new(), Input::Open, Stderr::Pipe);
+        let leaders = runtime.block_on(async {
+            let (being_ended, _pipes) = sleep().unwrap();
+            let (held, pipes) = sleep().unwrap();
+            let leaders = [being_ended.leader, held.leader];
+            drop(being_ended);
+            // Ended when the runtime drops its tasks.
+            tokio::spawn(async move {
+                std::future::pending::<()>().await;
+                drop((held, pipes));
+            });
+            tokio::task::yield_now().await;
+            leaders
+        });
+        let begun = Instant::now();
+        drop(runtime);
+        assert!(begun.elapsed() < Duration::from_secs(60));
+        for leader in leaders {
+            let left = rustix::process::test_kill_process(leader);
+            assert_eq!(left, Err(rustix::io::Errno::SRCH), "{leader:?} is left");
+        }
+    }
 
     #[test]
     fn group_members_are_told_from_stat_lines() {

@@ -156,6 +156,7 @@ impl Launcher {
             leader,
             watch: None,
             reaped: false,
+            given: false,
             reaper: self.common.reaper.clone(),
             stdin: input.ours,
             stdout: Arc::clone(&stdout),

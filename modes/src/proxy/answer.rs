@@ -14,13 +14,13 @@ use crate::{
     deadline::Deadline,
     error::Error,
     http1::{Decoder, Framing, Piece},
-    zero_copy::{Conduit, Data, Way, timed_read, timed_splice_in},
+    zero_copy::{Conduit, Data, Way, ZeroCopy, timed_take},
 };
 
 /// Has the connection until the last byte, then gives it back; dropped earlier, closes it.
 ///
 /// What is still on its way through the socket is [`Decoder::raw`], once the buffer is empty: that
-/// may be spliced.
+/// goes through the conduit if it is much.
 pub(super) struct Answer {
     exchange: Option<Exchange>,
     decoder: Decoder,
@@ -30,20 +30,21 @@ pub(super) struct Answer {
     conduit: Conduit,
 }
 
-/// A piece, or as much of the body as the kernel is to move.
+/// A piece, or as much of the body as went through the conduit.
 enum Next {
     Piece(Piece),
     Moved(Data),
 }
 
 impl Answer {
-    /// The body behind a head with this framing.
+    /// The body behind a head with this framing; `zero_copy` says how much of it is to be moved.
     pub(super) fn body(
         mut exchange: Exchange,
         framing: Framing,
         persistent: bool,
         deadline: Option<Deadline>,
         pool: &Pool,
+        zero_copy: ZeroCopy,
     ) -> Body {
         let mut decoder = Decoder::new(framing);
         let read = exchange.connection.buffer.len() as u64;
@@ -61,7 +62,7 @@ impl Answer {
             return Body::empty();
         }
         let (exchange, pool) = (Some(exchange), pool.clone());
-        let conduit = Conduit::new(pool.zero_copy());
+        let conduit = Conduit::new(zero_copy);
         Body::ranges(Self { exchange, decoder, persistent, deadline, pool, conduit })
     }
 
@@ -78,15 +79,17 @@ impl Answer {
                 piece => return Poll::Ready(piece.ok().map(Next::Piece)),
             }
             // Starved within data, the buffer is empty.
-            let way = conduit.choose(decoder.raw());
-            if way == Some(Way::Splice) {
+            let (most, connection) = (decoder.raw(), &mut exchange.connection);
+            if let Some(way) = conduit.choose(most) {
                 if !conduit.is_free(cx) {
                     return Poll::Pending;
                 }
-                let socket = &exchange.connection.socket;
-                let most = decoder.raw();
-                match ready!(timed_splice_in(|| socket.poll_io(cx, || conduit.take(socket, most))))
-                {
+                let socket = &mut connection.socket;
+                let taken = timed_take(way, || match way {
+                    Way::Copy => conduit.poll_copy(cx, socket, most),
+                    Way::Splice => socket.poll_io(cx, || conduit.take(&*socket, most)),
+                });
+                match ready!(taken) {
                     Ok(Some(data)) => {
                         decoder.skip(data.remaining() as u64);
                         return Poll::Ready(Some(Next::Moved(data)));
@@ -95,11 +98,8 @@ impl Answer {
                     Err(_) => return Poll::Ready(None),
                 }
             }
-            let (expected, connection) = (decoder.exact(), &mut exchange.connection);
-            let filled = match way {
-                Some(way) => timed_read(way, || connection.poll_fill(cx, expected)),
-                None => connection.poll_fill(cx, expected),
-            };
+            let expected = decoder.exact();
+            let filled = exchange.connection.poll_fill(cx, expected);
             match ready!(filled) {
                 Ok(1..) => {}
                 Ok(0) if !exchange.is_broken() && decoder.finish().is_ok() => {}

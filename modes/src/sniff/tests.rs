@@ -143,6 +143,15 @@ proptest! {
     }
 
     #[test]
+    fn binary_bytes_are_found_wherever_they_are(
+        text in "[ -\u{ff}\t\r\n\u{c}\u{1b}]{0,40}", byte in any::<u8>(), place in 0usize..40,
+    ) {
+        let mut bytes = text.into_bytes();
+        bytes.insert(place.min(bytes.len()), byte);
+        prop_assert_eq!(holds_binary(&bytes), bytes.iter().copied().any(is_binary));
+    }
+
+    #[test]
     fn letters_are_plain_text(text in "[a-z ]*") {
         prop_assert_eq!(content_type(text.as_bytes()), PLAIN);
     }

@@ -5,6 +5,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
+use super::gate::Pass;
+
 /// Bytes of a buffer: as much as an enlarged pipe holds.
 pub(super) const SIZE: usize = 256 * 1024;
 
@@ -41,6 +45,11 @@ impl Buffer {
         kept.unwrap_or_else(|| Self { bytes: Vec::with_capacity(SIZE), touched: 0 })
     }
 
+    /// What is in it, as a piece that keeps `pass` and gives the buffer back when it is dropped.
+    pub(super) fn lend(self, pass: Pass) -> Bytes {
+        Bytes::from_owner(Lent { buffer: Some(self), _pass: pass })
+    }
+
     /// For the next who needs one.
     pub(super) fn give(mut self) {
         self.touched = self.touched.max(self.bytes.len());
@@ -48,6 +57,27 @@ impl Buffer {
         let mut pool = pool();
         if pool.buffers.len() < KEPT && (pool.users > 0 || self.touched <= LIGHT) {
             pool.buffers.push(self);
+        }
+    }
+}
+
+/// A piece in a buffer, which goes back when the piece is sent.
+struct Lent {
+    /// Always there, until it is dropped.
+    buffer: Option<Buffer>,
+    _pass: Pass,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], |buffer| &buffer.bytes)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            buffer.give();
         }
     }
 }

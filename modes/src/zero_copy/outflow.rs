@@ -23,7 +23,7 @@ use tokio::net::unix::pipe;
 use super::{
     Data, Range, ZeroCopy,
     buffers::{self, Buffer},
-    gate::{Gate, Pass},
+    gate::Gate,
     range::LONGEST,
     trial::{self, Way},
 };
@@ -121,10 +121,7 @@ impl Outflow {
                 buffer.give();
                 Some(bytes.into())
             }
-            _ => {
-                let lent = Lent { buffer: Some(buffer), _pass: self.gate.pass() };
-                Some(Bytes::from_owner(lent).into())
-            }
+            _ => Some(buffer.lend(self.gate.pass()).into()),
         })
     }
 
@@ -150,25 +147,4 @@ pub(super) fn is_readable(source: impl AsFd) -> io::Result<bool> {
     let mut fds = [PollFd::new(&source, PollFlags::IN)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     Ok(retry_on_intr(|| poll(&mut fds, Some(&now)))? > 0)
-}
-
-/// A piece in a buffer, which goes back when the piece is sent.
-struct Lent {
-    /// Always there, until it is dropped.
-    buffer: Option<Buffer>,
-    _pass: Pass,
-}
-
-impl AsRef<[u8]> for Lent {
-    fn as_ref(&self) -> &[u8] {
-        self.buffer.as_ref().map_or(&[], |buffer| &buffer.bytes)
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        if let Some(buffer) = self.buffer.take() {
-            buffer.give();
-        }
-    }
 }

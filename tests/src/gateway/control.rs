@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Function, Gateway, provider};
+use super::{Function, Gateway};
 use crate::{DEADLINE, Request, Response};
 
 impl Gateway {
@@ -141,15 +141,6 @@ impl Gateway {
         assert_eq!(response.status(), 200, "{}", response.text());
         let line = |line: &str| serde_json::from_str(line).expect("a line of JSON");
         response.text().lines().map(line).collect()
-    }
-
-    /// The process of each replica's watchdog, by the provider's own records; in ascending order.
-    ///
-    /// # Panics
-    /// For a provider without such records.
-    #[must_use]
-    pub fn replica_pids(&self, name: &str) -> Vec<i64> {
-        provider::replica_pids(&self.data(), name)
     }
 
     /// Keeps a secret.

@@ -7,8 +7,6 @@ use std::{
     sync::OnceLock,
 };
 
-use serde_json::Value;
-
 use crate::left_out;
 
 /// A back end.
@@ -21,7 +19,7 @@ pub enum Provider {
 }
 
 /// The image of every function of the suites.
-const IMAGE: &str = "kennel-e2e/function:latest";
+pub(super) const IMAGE: &str = "kennel-e2e/function:latest";
 
 /// What functions need; the rest is `sh`.
 const PROGRAMS: [&str; 13] =
@@ -42,7 +40,27 @@ impl Provider {
         answers.then_some(Self::Docker)
     }
 
-    pub(super) fn name(self) -> &'static str {
+    /// Containers, if an engine answers that has all these images. Says so if not.
+    #[must_use]
+    pub fn docker_with(images: &[&str]) -> Option<Self> {
+        let containers = Self::docker()?;
+        let missing: Vec<_> = images
+            .iter()
+            .filter(|image| docker(&["image", "inspect", image]).is_none())
+            .copied()
+            .collect();
+        if !missing.is_empty() {
+            left_out(&format!(
+                "images of the examples need {} (.ci/docker makes them)",
+                missing.join(", ")
+            ));
+        }
+        missing.is_empty().then_some(containers)
+    }
+
+    /// What settings call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
             Self::Docker => "docker",
@@ -74,13 +92,6 @@ impl Provider {
         }
     }
 
-    /// How many containers of the gateway with this data directory run.
-    pub(super) fn running_containers(data: &Path) -> usize {
-        let mark = fs::read_to_string(data.join("docker/gateway")).unwrap_or_default();
-        let filter = format!("label=dev.kennel.gateway={}", mark.trim());
-        docker(&["ps", "--quiet", "--filter", &filter]).unwrap_or_default().lines().count()
-    }
-
     /// Ends the replicas of the gateway with this data directory.
     pub(super) fn end_all(self, data: &Path) {
         if self == Self::Process {
@@ -105,7 +116,7 @@ fn folder(temp: &Path) -> PathBuf {
 }
 
 /// What the command wrote, if it succeeded.
-fn docker(arguments: &[&str]) -> Option<String> {
+pub(super) fn docker(arguments: &[&str]) -> Option<String> {
     let done = Command::new("docker").args(arguments).stdin(Stdio::null()).output().ok()?;
     done.status.success().then(|| String::from_utf8_lossy(&done.stdout).into_owned())
 }
@@ -144,18 +155,4 @@ fn import(upstream: &str, gateway: &Path) {
         .output()
         .expect("bash");
     assert!(made.status.success(), "no image: {}", String::from_utf8_lossy(&made.stderr));
-}
-
-/// The processes in the records of `DATA/instances/NAMESPACE/NAME/ID/instance.json`.
-pub(super) fn replica_pids(data: &Path, name: &str) -> Vec<i64> {
-    let (name, namespace) = name.split_once('.').unwrap_or((name, "openfaas-fn"));
-    let folder = data.join("instances").join(namespace).join(name);
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let mut pids: Vec<_> = entries
-        .filter_map(|entry| fs::read(entry.path().join("instance.json")).ok())
-        .filter_map(|record| serde_json::from_slice::<Value>(&record).ok())
-        .filter_map(|record| record["process"]["pid"].as_i64())
-        .collect();
-    pids.sort_unstable();
-    pids
 }

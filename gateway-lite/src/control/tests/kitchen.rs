@@ -48,6 +48,7 @@ impl Kitchen {
     pub(super) async fn again(self) -> Self {
         let provider = Arc::clone(&self.provider);
         drop(self);
+        provider.reopen();
         Self::over("again", provider, hasty()).await
     }
 

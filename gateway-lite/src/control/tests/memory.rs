@@ -4,7 +4,7 @@
 //! [`Memory::arrived`] is set.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -26,6 +26,10 @@ use crate::provider::{Info, Line, LineStream, Lines, Order};
 #[derive(Debug)]
 pub(super) struct Memory {
     pub(super) instances: Mutex<BTreeMap<String, Instance>>,
+    /// Those that are to be parked.
+    pub(super) dismissed: Mutex<BTreeSet<String>>,
+    /// Whether nothing can be parked.
+    pub(super) is_stubborn: AtomicBool,
     /// Whether it does not answer.
     pub(super) is_away: AtomicBool,
     /// Whether the image `slow` is there.
@@ -52,6 +56,8 @@ impl Memory {
         });
         Arc::new(Self {
             instances: Mutex::default(),
+            dismissed: Mutex::default(),
+            is_stubborn: AtomicBool::new(false),
             is_away: AtomicBool::new(false),
             arrived: watch::Sender::new(false),
             changes: watch::Sender::new(0),
@@ -82,6 +88,16 @@ impl Memory {
     pub(super) fn come_back(&self) {
         self.is_away.store(false, Ordering::SeqCst);
         self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// What a back end does when it is opened after its gateway was killed.
+    pub(super) fn reopen(&self) {
+        let dismissed = std::mem::take(&mut *self.dismissed.lock().unwrap());
+        for (id, instance) in &mut *self.instances.lock().unwrap() {
+            if dismissed.contains(id) {
+                instance.state = State::Parked;
+            }
+        }
     }
 
     /// Versions and states, in the order they were made.
@@ -136,6 +152,7 @@ impl Provider for Memory {
             deployed: order.deployed,
             state: State::Parked,
             deaths: 0,
+            last_death: None,
         };
         self.instances.lock().unwrap().insert(id, instance.clone());
         Ok(instance)
@@ -143,6 +160,7 @@ impl Provider for Memory {
 
     async fn start(&self, id: &str) -> Result<Instance> {
         self.answers()?;
+        self.dismissed.lock().unwrap().remove(id);
         let mut instances = self.instances.lock().unwrap();
         let gone = || Error::NotFound(id.to_owned());
         let instance = instances.get_mut(id).ok_or_else(gone)?;
@@ -155,8 +173,17 @@ impl Provider for Memory {
         Ok(instance.clone())
     }
 
+    async fn dismiss(&self, id: &str) -> Result<()> {
+        self.answers()?;
+        self.dismissed.lock().unwrap().insert(id.to_owned());
+        Ok(())
+    }
+
     async fn park(&self, id: &str, _: Duration) -> Result<()> {
         self.answers()?;
+        if self.is_stubborn.load(Ordering::SeqCst) {
+            return Err(Error::Unavailable("it does not end".to_owned()));
+        }
         if let Some(instance) = self.instances.lock().unwrap().get_mut(id) {
             instance.state = State::Parked;
         }

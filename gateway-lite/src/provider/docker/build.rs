@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::mpsc;
 
-use super::{context, credentials, engine::Engine};
+use super::{context, credentials, engine::Engine, helper::Helpers};
 use crate::error::{Error, Result};
 
 /// The longest silence of a build: a step may compile for long without a word.
@@ -22,14 +22,14 @@ const PIECE: usize = 64 << 10;
 /// Builds `tag` from the Dockerfile in `context`, with `handler` in the place of its folder
 /// `function`, as a template has it. `progress` gets what the engine says, line by line.
 ///
-/// `host` and `config` are those of [`Settings`](super::Settings).
+/// `host` and `config` (with its helpers) are those of [`Settings`](super::Settings).
 ///
 /// # Errors
 /// [`Error::Invalid`] for a context that cannot be used, [`Error::Unavailable`] without an engine,
 /// [`Error::Failed`] with the engine's words for a step that failed.
 pub async fn build_image(
     host: &str,
-    config: Option<&Path>,
+    config: Option<(&Path, &Helpers)>,
     context: &Path,
     handler: Option<&Path>,
     tag: &str,
@@ -45,7 +45,7 @@ pub async fn build_image(
     let engine = Engine::connect(host)?;
     engine.negotiate().await?;
     let logins = match config {
-        Some(path) => credentials::all(path).await?,
+        Some((path, helpers)) => credentials::all(path, helpers).await?,
         None => HashMap::new(),
     };
     let (pieces, mut sent) = mpsc::channel(WAITING);

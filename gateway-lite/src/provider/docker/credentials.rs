@@ -6,19 +6,30 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bollard::auth::DockerCredentials;
 use serde::Deserialize;
 
+use super::helper::Helpers;
 use crate::error::{Error, Result};
 
 /// The registry of names without one, and how the file calls it.
 pub(super) const HUB: &str = "docker.io";
 const HUBS_KEY: &str = "index.docker.io";
+/// How helpers call it.
+const HUBS_SERVER: &str = "https://index.docker.io/v1/";
 
-/// What the file says of one registry.
+/// What is known of one registry.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// What is sent along.
     pub(super) login: Option<DockerCredentials>,
-    /// The program that would know more. None is run.
-    pub(super) helper: Option<String>,
+    /// Why a helper that should know more did not answer.
+    pub(super) trouble: Option<String>,
+}
+
+/// What the file says of one registry.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    login: Option<DockerCredentials>,
+    /// The program that knows more, and what it calls the registry.
+    helper: Option<(String, String)>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -39,20 +50,35 @@ struct Entry {
     registrytoken: Option<String>,
 }
 
-/// What is known of `registry`; nothing if there is no file.
-pub(super) async fn read(path: &Path, registry: &str) -> Result<Known> {
+/// What is known of `registry`; nothing if there is no file. A helper's word comes before the
+/// file's; one that fails keeps nobody from what everybody may have.
+pub(super) async fn read(path: &Path, helpers: &Helpers, registry: &str) -> Result<Known> {
     let Some(file) = load(path).await? else { return Ok(Known::default()) };
-    known(&file, registry).map_err(|why| unusable(path, &why))
+    let said = said(&file, registry).map_err(|why| unusable(path, &why))?;
+    let mut known = Known { login: said.login, trouble: None };
+    if let Some((name, server)) = said.helper {
+        match helpers.get(&name, &server).await {
+            Ok(login) => known.login = login.or(known.login),
+            Err(why) => {
+                tracing::warn!(registry, "{why}");
+                known.trouble = Some(why);
+            }
+        }
+    }
+    Ok(known)
 }
 
-/// Everything in the file, for builds, by the keys that the engine expects.
-pub(super) async fn all(path: &Path) -> Result<HashMap<String, DockerCredentials>> {
+/// Everything that is known, for builds, by the keys that the engine expects.
+pub(super) async fn all(
+    path: &Path,
+    helpers: &Helpers,
+) -> Result<HashMap<String, DockerCredentials>> {
     let Some(file) = load(path).await? else { return Ok(HashMap::new()) };
     let mut all = HashMap::new();
-    for (key, entry) in &file.auths {
-        if let Some(login) = login(key, entry).map_err(|why| unusable(path, &why))? {
-            all.insert(key.clone(), login);
-        }
+    for key in file.auths.keys().chain(file.cred_helpers.keys()) {
+        let registry = if host(key) == HUBS_KEY { HUB } else { host(key) };
+        let login = read(path, helpers, registry).await?.login;
+        all.extend(login.map(|login| (key.clone(), login)));
     }
     Ok(all)
 }
@@ -73,7 +99,7 @@ fn unusable(path: &Path, why: &str) -> Error {
     Error::Failed(format!("cannot use Docker's credentials in {path}: {why}"))
 }
 
-fn known(file: &File, registry: &str) -> Result<Known, String> {
+fn said(file: &File, registry: &str) -> Result<Said, String> {
     let is_it = |key: &str| {
         let host = host(key);
         host == registry || registry == HUB && host == HUBS_KEY
@@ -81,8 +107,10 @@ fn known(file: &File, registry: &str) -> Result<Known, String> {
     let entry = file.auths.iter().find(|(key, _)| is_it(key));
     let login = entry.map(|(key, entry)| login(key, entry)).transpose()?.flatten();
     let helper = file.cred_helpers.iter().find(|(key, _)| is_it(key)).map(|(_, helper)| helper);
-    let helper = helper.or(file.creds_store.as_ref()).filter(|_| login.is_none()).cloned();
-    Ok(Known { login, helper })
+    let helper = helper.or(file.creds_store.as_ref()).filter(|helper| !helper.is_empty());
+    let server = if registry == HUB { HUBS_SERVER } else { registry };
+    let helper = helper.map(|helper| (helper.clone(), server.to_owned()));
+    Ok(Said { login, helper })
 }
 
 /// Keys are hosts, or addresses of old: `https://index.docker.io/v1/`.
@@ -120,8 +148,8 @@ mod tests {
 
     use super::*;
 
-    fn look(json: serde_json::Value, registry: &str) -> Result<Known, String> {
-        known(&serde_json::from_value(json).unwrap(), registry)
+    fn look(json: serde_json::Value, registry: &str) -> Result<Said, String> {
+        said(&serde_json::from_value(json).unwrap(), registry)
     }
 
     #[test]
@@ -146,21 +174,41 @@ mod tests {
         let json = serde_json::json!({
             "auths": {"a.b": {}}, "credsStore": "desktop", "credHelpers": {"c.d": "pass"},
         });
-        for (registry, helper) in [("a.b", "desktop"), ("c.d", "pass"), (HUB, "desktop")] {
-            let known = look(json.clone(), registry).unwrap();
-            assert!(known.login.is_none());
-            assert_eq!(known.helper.as_deref(), Some(helper));
+        for (registry, helper, server) in [
+            ("a.b", "desktop", "a.b"),
+            ("c.d", "pass", "c.d"),
+            (HUB, "desktop", "https://index.docker.io/v1/"),
+        ] {
+            let said = look(json.clone(), registry).unwrap();
+            assert!(said.login.is_none());
+            assert_eq!(said.helper, Some((helper.to_owned(), server.to_owned())));
         }
+        assert_eq!(look(serde_json::json!({"credsStore": ""}), "a.b").unwrap(), Said::default());
+    }
+
+    #[tokio::test]
+    async fn what_a_helper_does_not_know_is_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.json");
+        let json = serde_json::json!({
+            "auths": {"a.b": {"auth": STANDARD.encode("me:p")}}, "credsStore": "nobody",
+        });
+        std::fs::write(&path, json.to_string()).unwrap();
+        let known = read(&path, &Helpers::new(Vec::new()), "a.b").await.unwrap();
+        assert_eq!(known.login.unwrap().username.as_deref(), Some("me"));
+        assert!(known.trouble.unwrap().contains("docker-credential-nobody"));
+        let all = all(&path, &Helpers::new(Vec::new())).await.unwrap();
+        assert_eq!(all["a.b"].password.as_deref(), Some("p"));
     }
 
     #[tokio::test]
     async fn broken_file_is_named_and_says_no_secret() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");
-        assert!(read(&path, HUB).await.unwrap().login.is_none());
+        assert!(read(&path, &Helpers::new(Vec::new()), HUB).await.unwrap().login.is_none());
         for text in ["{", r#"{"auths": {"docker.io": {"auth": "s3cret!"}}}"#] {
             std::fs::write(&path, text).unwrap();
-            let error = read(&path, HUB).await.unwrap_err().to_string();
+            let error = read(&path, &Helpers::new(Vec::new()), HUB).await.unwrap_err().to_string();
             assert!(error.contains("config.json") && !error.contains("s3cret"), "{error}");
         }
     }

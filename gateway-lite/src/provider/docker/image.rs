@@ -16,6 +16,7 @@ use futures_util::{
 use super::{
     credentials::{self, Known},
     engine::{ASK, Engine},
+    helper::Helpers,
 };
 use crate::error::{Error, Result};
 
@@ -28,13 +29,14 @@ type Pull = Shared<BoxFuture<'static, Result<()>>>;
 #[derive(Debug)]
 pub(super) struct Images {
     config: Option<PathBuf>,
+    helpers: Helpers,
     pulls: Arc<Mutex<HashMap<String, Pull>>>,
 }
 
 impl Images {
-    /// None yet. `config` is Docker's file with credentials.
-    pub(super) fn new(config: Option<PathBuf>) -> Self {
-        Self { config, pulls: Arc::default() }
+    /// None yet. `config` is Docker's file with credentials, `helpers` keep more of them.
+    pub(super) fn new(config: Option<PathBuf>, helpers: Helpers) -> Self {
+        Self { config, helpers, pulls: Arc::default() }
     }
 
     /// Makes sure that an image is there. Dropped, a pull goes on.
@@ -49,9 +51,10 @@ impl Images {
             .entry(name.to_owned())
             .or_insert_with(|| {
                 let (engine, config, name) = (engine.clone(), self.config.clone(), name.to_owned());
+                let helpers = self.helpers.clone();
                 let pulls = Arc::clone(&self.pulls);
                 let work = tokio::spawn(async move {
-                    let outcome = pull(&engine, config, &name).await;
+                    let outcome = pull(&engine, config, &helpers, &name).await;
                     match &outcome {
                         Ok(()) => tracing::info!(image = name, "Pulled"),
                         Err(error) => tracing::warn!(image = name, "{error}"),
@@ -72,12 +75,17 @@ fn lock(pulls: &Mutex<HashMap<String, Pull>>) -> MutexGuard<'_, HashMap<String, 
     pulls.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn pull(engine: &Engine, config: Option<PathBuf>, name: &str) -> Result<()> {
+async fn pull(
+    engine: &Engine,
+    config: Option<PathBuf>,
+    helpers: &Helpers,
+    name: &str,
+) -> Result<()> {
     tracing::info!(image = name, "Pulling");
     let reference = Reference::of(name);
     let registry = reference.registry();
     let known = match config {
-        Some(path) => credentials::read(&path, registry).await?,
+        Some(path) => credentials::read(&path, helpers, registry).await?,
         None => Known::default(),
     };
     let options = CreateImageOptionsBuilder::default()
@@ -87,13 +95,9 @@ async fn pull(engine: &Engine, config: Option<PathBuf>, name: &str) -> Result<()
     let doing = format!("pull the image {name:?}");
     let mut progress = engine.api().create_image(Some(options), None, known.login);
     let hint = |error: Error| {
-        let helper = known.helper.as_deref().map(|helper| {
-            format!(
-                " (the credentials of {registry} are with the helper docker-credential-{helper}, \
-                 which is not run: pull the image with docker pull, or log in without a helper)"
-            )
-        });
-        with_hint(error, &helper.unwrap_or_default())
+        let trouble = known.trouble.as_deref();
+        let hint = trouble.map(|why| format!(" (credentials of {registry} are missing: {why})"));
+        with_hint(error, &hint.unwrap_or_default())
     };
     loop {
         let next = tokio::time::timeout(SILENCE, progress.next()).await;

@@ -30,6 +30,8 @@ use crate::{
 
 /// Containers that are looked at more closely at the same time.
 const AT_ONCE: usize = 16;
+/// What is left of its grace to what was to end before the gateway did.
+const LAST_GRACE: Duration = Duration::from_secs(2);
 /// How often a change of the restart policy is tried, and the pause in between.
 const POLICY_TRIES: u32 = 40;
 const POLICY_PAUSE: Duration = Duration::from_millis(50);
@@ -92,9 +94,13 @@ impl Shared {
                 },
             },
         };
+        let death = self.deaths.of(&found.labels.instance);
+        let how = |status| how("ended", status, death.was_out_of_memory, &found.labels);
+        let last_death = death.status.map(how);
         let Labels { instance, order, .. } = found.labels;
         Ok(Some(Instance {
-            deaths: self.deaths.of(&instance),
+            deaths: death.count,
+            last_death,
             id: instance,
             function: order.function,
             spec: order.spec,
@@ -117,7 +123,8 @@ impl Shared {
         let why = async |how: &str| {
             let container = found.id.as_deref().unwrap_or_default();
             let last = lines::last(&self.engine, container).await;
-            words(how, &state, labels, last.as_deref())
+            let death = self.deaths.of(&labels.instance);
+            words(how, &state, death.was_out_of_memory, labels, last.as_deref())
         };
         Some(match state.status {
             Some(Status::REMOVING) => return None,
@@ -139,16 +146,27 @@ impl Shared {
         })
     }
 
-    /// Clears up after a gateway that was killed: whoever runs is kept running, and copies of
-    /// secrets whose container is gone are deleted.
+    /// Clears up after a gateway that was killed: what it was about to park is parked, and copies
+    /// of secrets whose container is gone are deleted.
     pub(super) async fn settle(&self) -> Result<()> {
-        for found in self.containers(None).await? {
-            if found.summary == Some(Summary::RUNNING)
-                && !should_run(&self.inspect(&found.container).await?)
-            {
-                self.set_policy(&found, true).await?;
+        let containers = self.containers(None).await?.into_iter();
+        let parking = containers.filter(Found::has_process).map(|found| async move {
+            let is_wanted = match self.inspect(&found.container).await {
+                Err(Error::NotFound(_)) => true,
+                inspected => should_run(&inspected?),
+            };
+            if is_wanted {
+                return Ok(());
             }
-        }
+            let id = &found.labels.instance;
+            // Its calls broke with the gateway that made them.
+            if let Err(error) = self.park(id, LAST_GRACE).await {
+                tracing::warn!(instance = id, "it was to end before the gateway did: {error}");
+            }
+            Ok(())
+        });
+        let looked: Vec<_> = stream::iter(parking).buffer_unordered(AT_ONCE).collect().await;
+        looked.into_iter().collect::<Result<()>>()?;
         self.sweep().await
     }
 
@@ -183,6 +201,11 @@ impl Shared {
 }
 
 impl Found {
+    /// Whether it runs, or would without further ado.
+    fn has_process(&self) -> bool {
+        matches!(self.summary, Some(Summary::RUNNING | Summary::PAUSED | Summary::RESTARTING))
+    }
+
     /// Whether somebody froze it.
     pub(super) fn is_paused(&self) -> bool {
         self.summary == Some(Summary::PAUSED)
@@ -220,15 +243,17 @@ fn should_run(found: &ContainerInspectResponse) -> bool {
     policy.and_then(|policy| policy.name) == Some(RestartPolicyNameEnum::ALWAYS)
 }
 
-/// Why one does not run, for its author.
-fn words(how: &str, state: &ContainerState, labels: &Labels, last: Option<&str>) -> String {
-    let code = state.exit_code.unwrap_or_default();
-    let mut text = format!("{how}: exit status {code}");
-    if state.oom_killed == Some(true) {
-        let limit = labels.order.spec.limits.as_ref().and_then(|limits| limits.memory.as_deref());
-        let limit = limit.map(|limit| format!(" (its limit is {limit})")).unwrap_or_default();
-        text = format!("{how}: out of memory{limit}");
-    }
+/// Why one does not run, for its author. The engine forgets that something was killed for want of
+/// memory with the next start.
+fn words(
+    doing: &str,
+    state: &ContainerState,
+    was_out_of_memory: bool,
+    labels: &Labels,
+    last: Option<&str>,
+) -> String {
+    let is_out_of_memory = was_out_of_memory || state.oom_killed == Some(true);
+    let mut text = how(doing, state.exit_code.unwrap_or_default(), is_out_of_memory, labels);
     if let Some(error) = state.error.as_deref().filter(|error| !error.is_empty()) {
         text = format!("{text}; {error}");
     }
@@ -237,4 +262,14 @@ fn words(how: &str, state: &ContainerState, labels: &Labels, last: Option<&str>)
         text = format!("{text}; its last line: {last}");
     }
     text
+}
+
+/// How it ended.
+fn how(doing: &str, status: i64, is_out_of_memory: bool, labels: &Labels) -> String {
+    if !is_out_of_memory {
+        return format!("{doing}: exit status {status}");
+    }
+    let limit = labels.order.spec.limits.as_ref().and_then(|limits| limits.memory.as_deref());
+    let limit = limit.map(|limit| format!(" (its limit is {limit})")).unwrap_or_default();
+    format!("{doing}: out of memory{limit}")
 }

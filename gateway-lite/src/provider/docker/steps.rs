@@ -93,6 +93,12 @@ impl Shared {
         self.instance(id).await
     }
 
+    /// One that runs until it is parked, by us or by the next gateway.
+    pub(super) async fn dismiss(&self, id: &str) -> Result<()> {
+        let found = self.find(id).await?;
+        self.set_policy(&found, false).await
+    }
+
     /// One that does not run, and is left alone.
     pub(super) async fn park(&self, id: &str, grace: Duration) -> Result<()> {
         let found = self.find(id).await?;

@@ -26,16 +26,44 @@ const CHANGES: [&str; 13] = [
     "update", "destroy", "remove",
 ];
 
-/// How often each instance died since the gateway started.
+/// How each instance died since the gateway started.
 #[derive(Debug, Default)]
-pub(super) struct Deaths(Mutex<HashMap<String, u64>>);
+pub(super) struct Deaths(Mutex<HashMap<String, Death>>);
+
+/// How one did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Death {
+    /// How often.
+    pub(super) count: u64,
+    /// The exit status that it left last.
+    pub(super) status: Option<i64>,
+    /// Whether that was for want of memory.
+    pub(super) was_out_of_memory: bool,
+    /// Something of it was killed for want of memory, and it did not die yet.
+    is_out_of_memory: bool,
+}
 
 impl Deaths {
-    pub(super) fn of(&self, instance: &str) -> u64 {
-        self.lock().get(instance).copied().unwrap_or_default()
+    pub(super) fn of(&self, instance: &str) -> Death {
+        self.lock().get(instance).cloned().unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+    /// Takes an event into account.
+    fn note(&self, instance: &str, action: &str, status: Option<i64>) {
+        let mut all = self.lock();
+        match action {
+            "oom" => all.entry(instance.to_owned()).or_default().is_out_of_memory = true,
+            "die" => {
+                let death = all.entry(instance.to_owned()).or_default();
+                (death.count, death.status) = (death.count + 1, status);
+                death.was_out_of_memory = std::mem::take(&mut death.is_out_of_memory);
+            }
+            "destroy" => drop(all.remove(instance)),
+            _ => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Death>> {
         // Nothing that panics runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -99,16 +127,15 @@ async fn take(all: &Shared, event: EventMessage) {
     // Some have details behind a colon.
     let action = event.action.unwrap_or_default();
     let action = action.split(':').next().unwrap_or_default();
-    let instance = event.actor.and_then(|actor| actor.attributes?.remove(INSTANCE));
-    if action == "die"
-        && let Some(instance) = &instance
-    {
-        *all.deaths.lock().entry(instance.clone()).or_default() += 1;
+    let mut about = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
+    let status = about.get("exitCode").and_then(|status| status.parse().ok());
+    let instance = about.remove(INSTANCE);
+    if let Some(instance) = &instance {
+        all.deaths.note(instance, action, status);
     }
     if action == "destroy"
         && let Some(instance) = instance
     {
-        all.deaths.lock().remove(&instance);
         all.meter.forget(&instance);
         // Also what somebody else removed leaves no secrets behind.
         if all.copies.has(&instance)

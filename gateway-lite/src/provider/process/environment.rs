@@ -37,13 +37,20 @@ pub(super) fn base(
     own.into_iter().filter(|(name, _)| is_handed_down(name)).collect()
 }
 
+/// Where the function itself listens, if its author says so.
+const PORT: &str = "PORT";
+
+/// Where the watchdog finds it: the names of one setting, of which the first one wins.
+const UPSTREAM: [&str; 2] = ["http_upstream_url", "upstream_url"];
+
 /// The whole environment of the watchdog of an instance; its author's words come before all but
-/// what would lose the function.
+/// what would lose the function. `free` is a port that nobody listens on.
 pub(super) fn of(
     base: &[(OsString, OsString)],
     spec: &FunctionSpec,
     place: &Place,
     gateway: Option<u16>,
+    free: Option<u16>,
 ) -> Vec<(OsString, OsString)> {
     let mut all: BTreeMap<OsString, OsString> = base.iter().cloned().collect();
     let mut set = |name: &str, value: &OsStr| {
@@ -70,14 +77,40 @@ pub(super) fn of(
     listen.push(&place.socket);
     set("listen_address", &listen);
     set(MARK, place.id.as_ref());
+    if let Some((name, moved)) = free.and_then(|free| moved(&all, free)) {
+        all.extend([(name.into(), moved.0.into()), (PORT.into(), moved.1.into())]);
+    }
     all.into_iter().collect()
+}
+
+/// The setting and its value, and that of `PORT`, for a function that listens on `free` instead:
+/// one whose address is loopback's with the port that `PORT` says, and so goes where that says. Its
+/// replicas, and whatever else this machine runs, share one loopback.
+fn moved(
+    all: &BTreeMap<OsString, OsString>,
+    free: u16,
+) -> Option<(&'static str, (String, String))> {
+    let get = |name: &str| all.get(OsStr::new(name)).and_then(|value| value.to_str());
+    let port = get(PORT)?;
+    let (name, url) = UPSTREAM.iter().find_map(|name| Some((*name, get(name)?)))?;
+    let [before, after] = ["http://127.0.0.1:", "http://localhost:"].iter().find_map(|before| {
+        let after = url.strip_prefix(before)?.strip_prefix(port)?;
+        (after.is_empty() || after.starts_with('/')).then_some([*before, after])
+    })?;
+    Some((name, (format!("{before}{free}{after}"), free.to_string())))
+}
+
+/// A port of loopback that nobody listens on now.
+pub(super) fn free_port() -> Option<u16> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+    Some(listener.local_addr().ok()?.port())
 }
 
 /// Says what the watchdog would say to the environment of an instance, before there is one.
 pub(super) fn check(base: &[(OsString, OsString)], spec: &FunctionSpec) -> Result<()> {
     let nowhere = PathBuf::from("/instance");
     let place = Place { id: String::new(), directory: nowhere.clone(), socket: nowhere };
-    let outcome = env::parse(&env::Environment::from_pairs(of(base, spec, &place, None)));
+    let outcome = env::parse(&env::Environment::from_pairs(of(base, spec, &place, None, None)));
     if outcome.settings.is_ok() {
         return Ok(());
     }
@@ -106,7 +139,8 @@ mod tests {
             "envVars": {"log_format": "text", "listen_address": "unix:/x", "A": "b", "PATH": "/p"},
         }));
         let base = base([("PATH".into(), "/bin".into()), ("TOKEN".into(), "secret".into())]);
-        let all: BTreeMap<_, _> = of(&base, &spec, &place(), Some(8080)).into_iter().collect();
+        let all: BTreeMap<_, _> =
+            of(&base, &spec, &place(), Some(8080), Some(1)).into_iter().collect();
         let get = |name: &str| all.get(OsStr::new(name)).and_then(|value| value.to_str());
         assert_eq!(get("log_format"), Some("text"));
         assert_eq!(get("listen_address"), Some("unix:/s"));
@@ -115,6 +149,44 @@ mod tests {
         assert_eq!(get("secret_mount_path"), Some("/d/secrets"));
         assert_eq!(get("OPENFAAS_URL"), Some("http://127.0.0.2:8080"));
         assert_eq!(get(MARK), Some("i"));
+    }
+
+    #[test]
+    fn function_that_listens_where_it_is_told_is_told_a_free_port() {
+        for (variables, port, url) in [
+            (
+                &[("PORT", "5000"), ("http_upstream_url", "http://127.0.0.1:5000")][..],
+                "7",
+                "http://127.0.0.1:7",
+            ),
+            (
+                &[("PORT", "5000"), ("upstream_url", "http://localhost:5000/a")],
+                "7",
+                "http://localhost:7/a",
+            ),
+            // It listens where it wants, or elsewhere, or PORT is something else.
+            (&[("http_upstream_url", "http://127.0.0.1:5000")], "", "http://127.0.0.1:5000"),
+            (
+                &[("PORT", "5000"), ("http_upstream_url", "http://app:5000")],
+                "5000",
+                "http://app:5000",
+            ),
+            (
+                &[("PORT", "500"), ("http_upstream_url", "http://127.0.0.1:5000")],
+                "500",
+                "http://127.0.0.1:5000",
+            ),
+            (&[("PORT", "5000"), ("http_upstream_url", "unix:/s")], "5000", "unix:/s"),
+        ] {
+            let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+            let spec =
+                spec(serde_json::json!({"service": "f", "image": "/", "envVars": variables}));
+            let all: BTreeMap<_, _> = of(&[], &spec, &place(), None, Some(7)).into_iter().collect();
+            let get = |name: &str| all.get(OsStr::new(name)).and_then(|value| value.to_str());
+            assert_eq!(get("PORT").unwrap_or_default(), port, "{variables:?}");
+            assert_eq!(get("http_upstream_url").or_else(|| get("upstream_url")), Some(url));
+        }
+        assert!(free_port().is_some());
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub(super) struct Slot {
     /// It was removed.
     pub(super) gone: CancellationToken,
     known: Mutex<Known>,
+    /// Held by who writes the record: it is changed as a whole.
+    writing: Mutex<()>,
     /// Whoever keeps it running. Held by who changes what the instance does.
     keeper: tokio::sync::Mutex<Option<Keeper>>,
     /// Where the lines of the present process begin in the log.
@@ -71,6 +73,8 @@ pub(super) struct Slot {
 struct Known {
     record: Record,
     state: State,
+    /// How its last process ended by itself.
+    last_death: Option<String>,
 }
 
 impl Slot {
@@ -87,7 +91,8 @@ impl Slot {
             shared,
             meter: Meter::default(),
             gone: CancellationToken::new(),
-            known: Mutex::new(Known { record, state: State::Parked }),
+            known: Mutex::new(Known { record, state: State::Parked, last_death: None }),
+            writing: Mutex::new(()),
             keeper: tokio::sync::Mutex::new(None),
             said: AtomicU64::new(0),
         }
@@ -108,6 +113,7 @@ impl Slot {
             deployed: known.record.deployed,
             state: known.state.clone(),
             deaths: known.record.restarts,
+            last_death: known.last_death.clone(),
         }
     }
 
@@ -120,6 +126,8 @@ impl Slot {
 
     /// Changes the record, on the disk as well.
     fn note(&self, change: impl FnOnce(&mut Record)) -> Result<()> {
+        // A keeper notes what died while somebody notes what is wanted.
+        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut record = self.known().record.clone();
         change(&mut record);
         record.save(&self.place.directory).map_err(|error| {
@@ -158,6 +166,7 @@ impl Slot {
             &spec,
             &self.place,
             Some(gateway).filter(|port| *port != 0),
+            environment::free_port(),
         );
         let log = self.place.open_log().map_err(failed)?;
         self.said.store(log.metadata().map_or(0, |log| log.len()), Ordering::Relaxed);
@@ -188,6 +197,7 @@ impl Slot {
         let words = log::last_words(&self.place.log(), self.said.load(Ordering::Relaxed));
         let why = if words.is_empty() { how.to_owned() } else { format!("{how}: {words}") };
         tracing::warn!(function = %self.function, instance = %self.place.id, "an instance {why}");
+        self.known().last_death = Some(why.clone());
         // The next start writes it again.
         self.is(State::Failing { why });
         self.note(|record| {
@@ -214,8 +224,11 @@ impl Slot {
         if self.gone.is_cancelled() {
             return Err(self.is_gone());
         }
-        if keeper.is_none() {
-            let slot = Arc::clone(&self);
+        let slot = Arc::clone(&self);
+        if keeper.is_some() {
+            // It may have been dismissed.
+            blocking(move || slot.wants(Desired::Running)).await?;
+        } else {
             let started = blocking(move || {
                 slot.note(|record| record.desired = Desired::Running)?;
                 slot.launch().inspect_err(|_| {
@@ -253,6 +266,24 @@ impl Slot {
         Ok(())
     }
 
+    /// See [`Provider::dismiss`](crate::provider::Provider::dismiss).
+    pub(super) async fn dismiss(self: Arc<Self>) -> Result<()> {
+        let _unchanged = self.keeper.lock().await;
+        if self.gone.is_cancelled() {
+            return Ok(());
+        }
+        let slot = Arc::clone(&self);
+        blocking(move || slot.wants(Desired::Parked)).await
+    }
+
+    /// Notes what it is meant to do, unless that is what the record says.
+    fn wants(&self, desired: Desired) -> Result<()> {
+        if self.known().record.desired == desired {
+            return Ok(());
+        }
+        self.note(|record| record.desired = desired)
+    }
+
     /// See [`Provider::park`](crate::provider::Provider::park).
     pub(super) async fn park(self: Arc<Self>, grace: Duration) -> Result<()> {
         let mut keeper = self.keeper.lock().await;
@@ -260,7 +291,7 @@ impl Slot {
             return Ok(());
         }
         let slot = Arc::clone(&self);
-        blocking(move || slot.note(|record| record.desired = Desired::Parked)).await?;
+        blocking(move || slot.wants(Desired::Parked)).await?;
         if let Some(keeper) = keeper.take() {
             self.end(keeper, Some(grace)).await?;
         }
