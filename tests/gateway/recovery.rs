@@ -1,6 +1,6 @@
 //! Functions die, of whatever: they are started again, and somebody says why.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::{
     Request,
@@ -43,6 +43,7 @@ fn killed_replica_is_started_again(provider: Provider) {
     gateway.run(&Function::cat("f"));
     for _ in 0..2 {
         let before = gateway.replica_pids("f");
+        let killed = Instant::now();
         gateway.kill_replicas("f");
         e2e::eventually(e2e::DEADLINE, "another process", || {
             let now = gateway.replica_pids("f");
@@ -51,6 +52,8 @@ fn killed_replica_is_started_again(provider: Provider) {
         e2e::eventually(e2e::DEADLINE, "an answer", || {
             gateway.post("/function/f", "x").text() == "x"
         });
+        // Not only when everything is looked at again, every ten seconds.
+        assert!(killed.elapsed() < Duration::from_secs(8), "{}", gateway.log());
     }
 }
 

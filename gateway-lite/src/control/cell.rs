@@ -136,6 +136,18 @@ impl Replica {
         self.failing_since.filter(|_| ended).map(|since| since + pause_after(self.failures))
     }
 
+    /// When to look again at one that failed and that the provider starts again by itself, or says
+    /// so: it may have left it after all, of which it tells nobody (Docker, after `docker kill`, has it
+    /// running for a moment longer than its end is told).
+    fn look_at(&self) -> Option<Instant> {
+        let is_doubtful = match self.instance.state {
+            State::Failing { .. } => true,
+            State::Running { .. } => self.endpoint.is_none() && self.stopped_by.is_some(),
+            State::Ended { .. } | State::Parked => false,
+        };
+        is_doubtful.then(|| Instant::now() + pause_after(self.failures))
+    }
+
     fn condition(&self) -> Condition {
         match &self.instance.state {
             _ if self.leaving == Some(Leaving::ToPark) => Condition::Parking,
@@ -335,7 +347,8 @@ impl Cell {
     pub(super) fn due(&self) -> Option<Instant> {
         let known = self.known();
         let restarts = known.replicas.values().filter_map(Replica::restart_at);
-        restarts.chain(known.retry_at).min()
+        let looks = known.replicas.values().filter_map(Replica::look_at);
+        restarts.chain(looks).chain(known.retry_at).min()
     }
 
     /// How long no call has begun.
