@@ -189,19 +189,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be_taken_is_named() {
-        for (place, name, value) in [
-            ("annotations", TIMEOUT, "soon"),
-            ("annotations", TIMEOUT, "0"),
-            ("annotations", KEY, "../k"),
-            ("annotations", INTERNAL, "maybe"),
-            ("annotations", "dev.kennel.intrenal", "true"),
-            ("labels", INTERNAL, "true"),
-            ("labels", SCALE_MIN, "-1"),
-            ("labels", SCALE_MAX, "0"),
-            ("labels", SCALE_MAX, "99999999999"),
+        for (place, name, value, named) in [
+            ("annotations", TIMEOUT, "soon", "soon"),
+            ("annotations", TIMEOUT, "0", "\"0\""),
+            ("annotations", KEY, "../k", "../k"),
+            ("annotations", INTERNAL, "maybe", "maybe"),
+            ("annotations", "dev.kennel.intrenal", "true", "dev.kennel.intrenal"),
+            ("labels", INTERNAL, "true", INTERNAL),
+            ("labels", SCALE_MIN, "-1", "-1"),
+            ("labels", SCALE_MAX, "0", "\"0\""),
+            ("labels", SCALE_MAX, "99999999999", "99999999999"),
         ] {
             let error = policy(serde_json::json!({place: {name: value}})).unwrap_err().to_string();
-            assert!(error.contains(name), "{name}={value}: {error}");
+            assert!(error.contains(named), "{name}={value}: {error}");
         }
         let json = serde_json::json!({"labels": {SCALE_MIN: "3", SCALE_MAX: "2"}});
         assert!(policy(json).unwrap_err().to_string().contains("more than"));

@@ -103,16 +103,27 @@ impl FunctionSpec {
         for secret in self.secrets.iter().flatten() {
             check_name("secret", secret)?;
         }
-        for name in self.env_vars.iter().flatten().map(|(name, _)| name) {
+        for (name, value) in self.env_vars.iter().flatten() {
             if name.is_empty() || name.contains(['=', '\0']) {
                 let text = format!("{name:?} is no name for an environment variable");
                 return Err(Error::Invalid(text));
             }
+            if value.contains('\0') {
+                let text = format!("\"envVars.{name}\" holds a NUL, which no variable can");
+                return Err(Error::Invalid(text));
+            }
         }
-        for resources in [&self.limits, &self.requests].into_iter().flatten() {
+        if self.env_process.as_ref().is_some_and(|command| command.contains('\0')) {
+            let text = "\"envProcess\" holds a NUL, which no command can".to_owned();
+            return Err(Error::Invalid(text));
+        }
+        for (place, resources) in [("limits", &self.limits), ("requests", &self.requests)] {
+            let Some(resources) = resources else { continue };
             let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-            given(&resources.memory).map(|text| memory_bytes(&text)).transpose()?;
-            given(&resources.cpu).map(|text| cpus(&text)).transpose()?;
+            let within = |error| Error::Invalid(format!("{place} of {}: {error}", self.service));
+            let memory = given(&resources.memory).map(|text| memory_bytes(&text));
+            memory.transpose().map_err(within)?;
+            given(&resources.cpu).map(|text| cpus(&text)).transpose().map_err(within)?;
         }
         Policy::of(self).map(drop)
     }
@@ -147,6 +158,12 @@ mod tests {
             (serde_json::json!({"service": "f", "image": "i", "secrets": ["../x"]}), "secret"),
             (serde_json::json!({"service": "f", "image": "i", "envVars": {"a=b": ""}}), "a=b"),
             (serde_json::json!({"service": "f", "image": "i", "limits": {"memory": "1Q"}}), "1Q"),
+            (serde_json::json!({"service": "f", "image": "i", "limits": {"cpu": "1Q"}}), "limits"),
+            (
+                serde_json::json!({"service": "f", "image": "i", "envVars": {"a": "\0"}}),
+                "envVars.a",
+            ),
+            (serde_json::json!({"service": "f", "image": "i", "envProcess": "\0"}), "envProcess"),
             (serde_json::json!({"service": "f", "image": "i", "requests": {"cpu": "x"}}), "\"x\""),
         ];
         for (json, named) in rows {
