@@ -73,7 +73,7 @@ fn replica_out_of_memory_is_started_again_and_says_why(provider: Provider) {
         .set("limits", serde_json::json!({ "memory": "96Mi" }));
     gateway.deploy(&function);
     let mut problems = std::collections::BTreeSet::new();
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     loop {
         let status = gateway.status("f");
         problems.extend(status["problem"].as_str().map(str::to_owned));
