@@ -30,6 +30,7 @@ mod functions;
 mod info;
 mod logs;
 mod namespaces;
+mod origin;
 mod scale;
 mod secrets;
 mod ui;
@@ -42,6 +43,8 @@ const LONGEST: usize = 4 << 20;
 pub struct Api {
     /// Who may; `None` for everybody.
     pub credentials: Option<Arc<Credentials>>,
+    /// Everybody may, but only from this machine.
+    pub local_only: bool,
     /// Changes functions.
     pub control: Arc<Control>,
     /// Shows them.
@@ -99,6 +102,9 @@ pub fn router(api: Api) -> Router {
 }
 
 async fn authorized(State(api): State<Api>, request: Request, next: Next) -> Response {
+    if let Some(why) = origin::refusal(&request, api.local_only) {
+        return (StatusCode::FORBIDDEN, format!("{why}\n")).into_response();
+    }
     let field = request.headers().get(header::AUTHORIZATION);
     if api.credentials.is_none_or(|credentials| credentials.are_shown(field)) {
         return next.run(request).await;

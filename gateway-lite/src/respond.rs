@@ -23,11 +23,16 @@ pub fn text(status: StatusCode, text: &str) -> Response<Body> {
 /// The answer for a call that no replica answered.
 #[must_use]
 pub fn failed(error: &modes::Error) -> Response<Body> {
-    let mut response = watchdog::respond::error(error, watchdog::respond::Style::Of);
-    let headers = response.headers_mut();
-    headers.insert(INTERNAL, HeaderValue::from_static("gateway"));
+    let mut response = own(watchdog::respond::error(error, watchdog::respond::Style::Of));
     // The watchdog's own wish for its connection is not the gateway's.
-    headers.remove(header::CONNECTION);
+    response.headers_mut().remove(header::CONNECTION);
+    response
+}
+
+/// An answer that watchdog and gateway give alike, with the gateway's name.
+#[must_use]
+pub fn own(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(INTERNAL, HeaderValue::from_static("gateway"));
     response
 }
 

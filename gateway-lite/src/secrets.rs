@@ -159,7 +159,7 @@ impl Secrets {
         self.table.load().get(namespace)?.get(name).cloned()
     }
 
-    /// The files of some, by name, in the order asked for.
+    /// The files of some, by name, in the order asked for; each once, however often it is named.
     ///
     /// # Errors
     /// [`Error::Invalid`], which names the first that is not there.
@@ -176,7 +176,8 @@ impl Secrets {
             }
             Ok((name.clone(), self.dir.join(namespace).join(name)))
         };
-        names.iter().map(file).collect()
+        let first = |(at, name): &(usize, &String)| !names[..*at].contains(name);
+        names.iter().enumerate().filter(first).map(|(_, name)| file(name)).collect()
     }
 
     /// Called by who holds `writing`.

@@ -110,6 +110,7 @@ impl Gateway {
         let inner = provider.inner_addresses();
         let control_inside = credentials.is_some();
         let api = api::router(Api {
+            local_only: credentials.is_none() && !settings.allow_open,
             credentials: credentials.map(Arc::new),
             control: Arc::clone(&control),
             registry: Arc::clone(&registry),

@@ -123,7 +123,7 @@ impl Front {
         target_is_host(&mut request);
         let fields = Fields::of(request.headers());
         if let Some(refused) = refusal(&request, &fields) {
-            return Entry::open(account, &request, &fields).answer(refused);
+            return Entry::open(account, &request, &fields).answer(respond::own(refused));
         }
         if request.uri().path().starts_with("/function/") {
             let call = Call::open(&request, &fields, account);

@@ -10,6 +10,7 @@ mod chunked;
 mod framing;
 mod request;
 mod response;
+mod trailers;
 
 pub(crate) use self::request::{chunk_size, last_chunk};
 pub use self::{

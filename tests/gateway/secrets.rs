@@ -12,6 +12,7 @@ on_every_provider! {
     values_never_leave_the_control_plane
     secrets_are_private_files_and_outlive_the_gateway
     every_byte_is_kept
+    secret_that_is_listed_twice_is_there_once
     scaling_without_a_secret_is_refused_and_changes_nothing
 }
 
@@ -30,6 +31,14 @@ fn function_reads_the_secrets_that_it_lists(provider: Provider) {
     let update = gateway.try_update(&Function::sh("f", LIST).secret("a"));
     assert_eq!(update.status(), 202, "{}", update.text());
     assert_eq!(gateway.get("/function/f").text(), "a=new\n");
+}
+
+fn secret_that_is_listed_twice_is_there_once(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.keep_secret("a", "1");
+    gateway.run(&Function::sh("f", LIST).secret("a").secret("a"));
+    assert_eq!(gateway.get("/function/f").text(), "a=1\n");
+    assert_eq!(gateway.status("f")["secrets"], json!(["a", "a"]));
 }
 
 fn values_never_leave_the_control_plane(provider: Provider) {

@@ -13,7 +13,7 @@ use std::{
 
 use modes::{
     deadline::Alarm,
-    zero_copy::{self, Failure, Progress, unsent},
+    zero_copy::{self, Failure, Progress},
 };
 use rustix::event::{PollFd, PollFlags};
 use tokio::{
@@ -27,8 +27,14 @@ use crate::phase::{Now, Phase};
 mod linger;
 mod nearby;
 pub(crate) mod rest;
+mod stall;
 
-use self::{linger::Linger, nearby::Nearby, rest::Held};
+use self::{
+    linger::Linger,
+    nearby::Nearby,
+    rest::Held,
+    stall::{LOOKS, Stall},
+};
 
 /// What one connection is allowed; `None` for ever.
 #[derive(Clone, Copy, Debug)]
@@ -60,11 +66,9 @@ pub struct Connection {
     read: Timer,
     /// The phase that the read timer counts for.
     read_phase: Now,
-    write: Timer,
+    stall: Stall,
     /// What the kernel has taken, in bytes.
     written: u64,
-    /// What the client had not taken when `write` started, in bytes.
-    unsent: usize,
     look: Timer,
     linger: Option<Linger>,
     /// The kernel takes little ahead of the client: done once something long is sent.
@@ -87,9 +91,8 @@ impl Connection {
             phase,
             read: Timer::default(),
             read_phase: Now::Call,
-            write: Timer::default(),
+            stall: Stall::default(),
             written: 0,
-            unsent: 0,
             look: Timer::default(),
             linger: None,
             is_bounded: false,
@@ -160,36 +163,37 @@ impl Connection {
             Poll::Ready(Ok(count)) => self.written += *count as u64,
             Poll::Ready(Err(_)) => {}
         }
-        self.write.stop();
+        self.stall.stop();
         result
     }
 
     /// The client takes nothing: has it been like that for too long, or the call?
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let deadline = self.phase.deadline();
-        let left = deadline.map(|deadline| deadline.remaining());
-        let Some(allowed) = [self.timeouts.write, left].into_iter().flatten().min() else {
-            return Poll::Pending;
+        let late = loop {
+            let left = deadline.map(|deadline| deadline.remaining());
+            if left.is_some_and(|left| left.is_zero()) {
+                break deadline;
+            }
+            let Some(wait) =
+                [self.timeouts.write.map(|all| all / LOOKS), left].into_iter().flatten().min()
+            else {
+                return Poll::Pending;
+            };
+            ready!(self.stall.poll_look(&self.stream, wait, cx));
+            if self.timeouts.write.is_some() && self.stall.is_over() {
+                break None;
+            }
         };
-        let late = deadline.filter(|deadline| deadline.remaining().is_zero());
-        loop {
-            if !self.write.is_running() {
-                self.unsent = unsent(&self.stream).unwrap_or_default();
-            }
-            ready!(self.write.poll(allowed, cx));
-            // A socket that cannot be written to may be taken from all the same: there is room
-            // only once a third of a buffer of megabytes is free.
-            if late.is_some() || unsent(&self.stream).is_ok_and(|now| now >= self.unsent) {
-                break;
-            }
-            self.write.stop();
-        }
         let why = match late {
             Some(deadline) => {
                 let allowed = deadline.allowed();
                 format!("the call took longer than {allowed:?}; the client took no bytes")
             }
-            None => format!("the client took no byte for {allowed:?} (write_timeout)"),
+            None => {
+                let allowed = self.timeouts.write.unwrap_or_default();
+                format!("the client took no byte for {allowed:?} (write_timeout)")
+            }
         };
         self.phase.cut(why.clone());
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))

@@ -83,7 +83,7 @@ impl Policy {
             policy.internal = boolean("annotation", INTERNAL, text)?;
         }
         if let Some(path) = annotation(READY_PATH) {
-            policy.ready_path = Some(format!("/{}", path.trim_start_matches('/')));
+            policy.ready_path = Some(request_path(path)?);
         }
         if let Some(text) = label(SCALE_MAX) {
             policy.max = number(SCALE_MAX, text, 1)?;
@@ -110,6 +110,18 @@ impl Policy {
             policy.idle = Some(idle.unwrap_or(Duration::from_secs(15 * 60)));
         }
         Ok(policy)
+    }
+}
+
+/// A path that can be asked for, whether or not it began with a slash.
+fn request_path(text: &str) -> Result<String> {
+    let path = format!("/{}", text.trim_start_matches('/'));
+    match path.parse::<http::uri::PathAndQuery>() {
+        // Parsed, it has no fragment any more.
+        Ok(parsed) if parsed.as_str() == path => Ok(path),
+        _ => Err(Error::Invalid(format!(
+            "annotation {READY_PATH}={text:?} is no path: what is not allowed in one is written as %20"
+        ))),
     }
 }
 
@@ -194,6 +206,9 @@ mod tests {
             ("annotations", TIMEOUT, "0", "\"0\""),
             ("annotations", KEY, "../k", "../k"),
             ("annotations", INTERNAL, "maybe", "maybe"),
+            ("annotations", READY_PATH, "/is ready", "/is ready"),
+            ("annotations", READY_PATH, "/a\r\nX: y", READY_PATH),
+            ("annotations", READY_PATH, "/up#soon", READY_PATH),
             ("annotations", "dev.kennel.intrenal", "true", "dev.kennel.intrenal"),
             ("labels", INTERNAL, "true", INTERNAL),
             ("labels", SCALE_MIN, "-1", "-1"),

@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 use super::{DEFAULT_NAMESPACE, FunctionId, Policy, check_name, cpus, memory_bytes};
 use crate::error::{Error, Result};
 
+/// Of one environment variable with its name, in bytes: `MAX_ARG_STRLEN` (execve(2)).
+const LONGEST_VARIABLE: usize = 128 << 10;
+/// Of all of them, in bytes: half of what execve(2) takes with the usual stack of 8 MiB. The rest is for the
+/// arguments, and for the variables of a call.
+const LONGEST_ENVIRONMENT: usize = 1 << 20;
+
 /// What faas-cli and connectors send. It is kept and given back word for word; fields that it does
 /// not have are ignored, as clients of other ages send them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,20 +109,7 @@ impl FunctionSpec {
         for secret in self.secrets.iter().flatten() {
             check_name("secret", secret)?;
         }
-        for (name, value) in self.env_vars.iter().flatten() {
-            if name.is_empty() || name.contains(['=', '\0']) {
-                let text = format!("{name:?} is no name for an environment variable");
-                return Err(Error::Invalid(text));
-            }
-            if value.contains('\0') {
-                let text = format!("\"envVars.{name}\" holds a NUL, which no variable can");
-                return Err(Error::Invalid(text));
-            }
-        }
-        if self.env_process.as_ref().is_some_and(|command| command.contains('\0')) {
-            let text = "\"envProcess\" holds a NUL, which no command can".to_owned();
-            return Err(Error::Invalid(text));
-        }
+        self.check_environment()?;
         for (place, resources) in [("limits", &self.limits), ("requests", &self.requests)] {
             let Some(resources) = resources else { continue };
             let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -126,6 +119,40 @@ impl FunctionSpec {
             given(&resources.cpu).map(|text| cpus(&text)).transpose().map_err(within)?;
         }
         Policy::of(self).map(drop)
+    }
+
+    /// What the kernel would refuse only when the function is started, and without its name.
+    fn check_environment(&self) -> Result<()> {
+        let invalid = |text| Err(Error::Invalid(text));
+        let mut all = 0;
+        let variables = self.env_vars.iter().flatten();
+        let variables =
+            variables.map(|(name, value)| (format!("envVars.{name}"), name.as_str(), value));
+        let command = self.env_process.as_ref();
+        let command = command.map(|value| ("envProcess".to_owned(), "fprocess", value));
+        for (place, name, value) in variables.chain(command) {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return invalid(format!("{name:?} is no name for an environment variable"));
+            }
+            if value.contains('\0') {
+                return invalid(format!("{place:?} holds a NUL, which no variable can"));
+            }
+            let size = name.len() + value.len() + "=\0".len();
+            if size > LONGEST_VARIABLE {
+                return invalid(format!(
+                    "{place:?} is a variable of {size} bytes: Linux takes {LONGEST_VARIABLE}; use a \
+                     secret or a file"
+                ));
+            }
+            all += size;
+        }
+        if all > LONGEST_ENVIRONMENT {
+            return invalid(format!(
+                "\"envVars\" of {} are {all} bytes together: {LONGEST_ENVIRONMENT} is the most",
+                self.service
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -170,6 +197,21 @@ mod tests {
             let error = spec(json).check().unwrap_err().to_string();
             assert!(error.contains(named), "{named}: {error}");
         }
+    }
+
+    #[test]
+    fn what_the_kernel_would_not_take_is_refused() {
+        let with = |variables: serde_json::Value| {
+            let json = serde_json::json!({"service": "f", "image": "i", "envVars": variables});
+            spec(json).check().map_err(|error| error.to_string())
+        };
+        assert_eq!(with(serde_json::json!({"A": "x".repeat((128 << 10) - 3)})), Ok(()));
+        let error = with(serde_json::json!({"A": "x".repeat((128 << 10) - 2)})).unwrap_err();
+        assert!(error.contains("envVars.A"), "{error}");
+        let many: BTreeMap<String, String> =
+            (0..11).map(|n| (format!("A{n}"), "x".repeat(100_000))).collect();
+        let error = with(serde_json::json!(many)).unwrap_err();
+        assert!(error.contains("1048576"), "{error}");
     }
 
     #[test]

@@ -19,14 +19,20 @@ pub(super) fn check(
         let text = format!("the secret with the key of function {} is not there", function.id);
         return Err(Box::new(respond::text(StatusCode::SERVICE_UNAVAILABLE, &text)));
     };
+    let mut is_shown = false;
+    // In both forms: what is left would reach the function.
     for name in [API_KEY, header::AUTHORIZATION] {
-        let shown = headers.get(&name).map(HeaderValue::as_bytes);
-        let shown = if name == API_KEY { shown } else { shown.and_then(bearer) };
+        let shown = headers.get_all(&name).iter().map(HeaderValue::as_bytes);
+        let mut keys =
+            shown.filter_map(|value| if name == API_KEY { Some(value) } else { bearer(value) });
         // Its length is no secret; its bytes are.
-        if shown.is_some_and(|shown| shown.ct_eq(expected).into()) {
+        if keys.any(|shown| shown.ct_eq(expected).into()) {
             headers.remove(&name);
-            return Ok(());
+            is_shown = true;
         }
+    }
+    if is_shown {
+        return Ok(());
     }
     let text = format!(
         "function {} needs its key: send it as X-Api-Key or as Authorization: Bearer",
@@ -81,6 +87,10 @@ mod tests {
         assert_eq!(try_with(&[("authorization", "bearer secret")], key), (200, none));
         let both = [("authorization", "Basic x"), ("x-api-key", "secret")];
         assert_eq!(try_with(&both, key), (200, vec!["authorization".to_owned()]));
+        let twice = [("authorization", "Bearer secret"), ("x-api-key", "secret")];
+        assert_eq!(try_with(&twice, key), (200, Vec::new()));
+        let repeated = [("x-api-key", "another"), ("x-api-key", "secret")];
+        assert_eq!(try_with(&repeated, key), (200, Vec::new()));
     }
 
     #[test]

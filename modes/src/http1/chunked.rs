@@ -1,9 +1,9 @@
 //! The chunked coding (RFC 9112 section 7.1).
 
 use bytes::{Buf, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Broken, body::Piece};
+use super::{Broken, body::Piece, trailers::may_trail};
 
 /// A size line with its extensions, which nobody needs.
 const MOST_LINE_BYTES: usize = 4096;
@@ -127,8 +127,7 @@ fn trailers(buffer: &mut BytesMut) -> Result<Piece, Broken> {
         let name = HeaderName::from_bytes(field.name.as_bytes());
         let value = HeaderValue::from_bytes(field.value);
         let (Ok(name), Ok(value)) = (name, value) else { return Err(Broken::Trailers) };
-        // RFC 9110 section 6.5.1: what frames or routes a message comes too late here.
-        if ![header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::HOST].contains(&name) {
+        if may_trail(&name) {
             trailers.append(name, value);
         }
     }

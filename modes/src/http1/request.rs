@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, Method};
 
+use super::trailers::may_trail;
+
 /// A request head that is being written. Its parts cannot hold a line end: the types of `http` do
 /// not let one in.
 #[derive(Debug)]
@@ -45,10 +47,10 @@ pub(crate) fn chunk_size(out: &mut Vec<u8>, size: usize) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends the last chunk and the trailer section.
+/// Appends the last chunk and the trailer section: what of it may be passed on.
 pub(crate) fn last_chunk(out: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
     out.extend_from_slice(b"0\r\n");
-    for (name, value) in trailers.into_iter().flatten() {
+    for (name, value) in trailers.into_iter().flatten().filter(|(name, _)| may_trail(name)) {
         field(out, name, value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");

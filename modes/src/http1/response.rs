@@ -123,6 +123,10 @@ fn assemble(
         // Said once is enough.
         *value = length.into();
     }
+    // RFC 9110 section 8.6: these have none, whatever was asked for.
+    if status == StatusCode::NO_CONTENT || status.is_informational() {
+        headers.remove(CONTENT_LENGTH);
+    }
     let persistent = framing != Framing::UntilClose
         && !connection.close
         && (!is_http_10 || connection.keep_alive);

@@ -242,6 +242,35 @@ fn trailers_of_a_request_arrive() {
 }
 
 #[test]
+fn trailers_that_only_a_head_may_have_are_left_out() {
+    let dog = http().start();
+    let mut client = dog.connect();
+    client
+        .send("POST / HTTP/1.1\r\nHost: f\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n");
+    // RFC 9110 section 6.5.1.
+    for field in [
+        "Transfer-Encoding: chunked",
+        "Content-Length: 7",
+        "Host: evil",
+        "Connection: x",
+        "X-Forwarded-For: 6.6.6.6",
+        "Proxy-Authorization: s",
+        "Authorization: Bearer s",
+        "X-Api-Key: s",
+        "Cookie: a=1",
+        "X-Sum: 1",
+    ] {
+        client.send(format!("{field}\r\n"));
+    }
+    client.send("\r\n");
+    let (data, trailers) = Seen::parse(&client.read_response().body).chunks();
+    assert_eq!(
+        (data.as_slice(), trailers.to_ascii_lowercase().as_str()),
+        (&b"abc"[..], "x-sum: 1\r\n\r\n")
+    );
+}
+
+#[test]
 fn client_of_http_1_0_is_served() {
     let dog = http().start();
     let mut client = dog.connect();

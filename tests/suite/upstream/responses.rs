@@ -92,6 +92,16 @@ fn hop_by_hop_headers_are_removed() {
 }
 
 #[test]
+fn answer_without_content_says_no_length_whatever_was_asked() {
+    let dog = http().start();
+    let play = answer("HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n");
+    for request in [play.get(), play.with(Request::new("HEAD", "/"))] {
+        let response = dog.call(&request);
+        assert_eq!((response.status(), response.header("content-length")), (204, None));
+    }
+}
+
+#[test]
 fn close_of_the_function_does_not_close_the_client() {
     let dog = http().start();
     let play = Play::new([
