@@ -19,6 +19,7 @@ pub mod logs;
 pub mod metrics;
 pub mod namespaces;
 mod private_file;
+pub mod promises;
 pub mod provider;
 pub mod registry;
 pub mod respond;

@@ -62,6 +62,7 @@ mod logs;
 mod many;
 mod metrics;
 mod namespaces;
+mod promises;
 mod recovery;
 mod restarts;
 mod retries;

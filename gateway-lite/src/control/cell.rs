@@ -13,6 +13,7 @@ use super::{
     probe, scaling,
 };
 use crate::{
+    error::Error,
     function::FunctionId,
     provider::{Instance, State},
     registry::{Endpoint, Function, Revision},
@@ -202,6 +203,25 @@ impl Cell {
     /// Its name.
     pub(super) fn id(&self) -> &FunctionId {
         &self.function.id
+    }
+
+    /// Whether its first version is being brought into service right now.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        self.known().life == Life::Unborn && self.turn.try_lock().is_err()
+    }
+
+    /// Why there cannot be another function of this name now.
+    pub(super) fn is_taken(&self) -> Error {
+        let id = self.id();
+        Error::Conflict(if *self.doom.borrow() || self.known().life == Life::Doomed {
+            format!("function {id} is being removed: try again when it is gone")
+        } else if self.is_on_its_way() {
+            let what = self.function.problem.load();
+            let what = what.as_deref().map(|what| format!(" ({what})")).unwrap_or_default();
+            format!("function {id} is not deployed yet{what}: wait for it, or remove it first")
+        } else {
+            format!("function {id} is there already: update it, or remove it first")
+        })
     }
 
     /// Held for a moment, never while something is waited for.

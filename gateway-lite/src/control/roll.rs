@@ -30,7 +30,10 @@ impl Control {
     pub(super) async fn begin(self: &Arc<Self>, cell: &Arc<Cell>) -> Result<()> {
         let begun = tokio::select! {
             begun = async {
-                self.provider.prepare(&cell.function.revision.load().spec).await?;
+                let spec = Arc::clone(&cell.function.revision.load().spec);
+                self.provider.prepare(&spec).await?;
+                let text = "it is being deployed: its replicas are made".to_owned();
+                cell.change(|known| known.trouble = Some(text));
                 self.settle(cell).await
             } => begun,
             () = cell.doomed() => Err(removed(cell)),
