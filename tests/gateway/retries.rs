@@ -9,6 +9,7 @@ use crate::{gateway, launch};
 
 on_every_provider! {
     call_goes_to_another_replica_when_nothing_was_sent
+    call_waits_for_a_lone_replica_that_has_just_died
     call_is_502_when_no_replica_is_left
     call_that_was_sent_is_not_repeated
     call_that_hangs_on_its_replica_is_504_and_not_repeated
@@ -73,6 +74,18 @@ fn call_is_502_when_no_replica_is_left(provider: Provider) {
     e2e::eventually(e2e::DEADLINE, "it to be counted", || {
         gateway.metrics().get("gateway_function_invocation_total", &labels) == Some(1.0)
     });
+}
+
+fn call_waits_for_a_lone_replica_that_has_just_died(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.run(&Function::cat("f"));
+    for _ in 0..4 {
+        let before = gateway.replica_pids("f");
+        gateway.kill_replicas("f");
+        e2e::eventually(e2e::DEADLINE, "it to be dead", || gateway.replica_pids("f") != before);
+        let response = gateway.post("/function/f", "x");
+        assert_eq!((response.status(), response.text().as_str()), (200, "x"));
+    }
 }
 
 /// Counts what it was told to do, and takes its watchdog along.
