@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    function::FunctionId,
+    function::{FunctionId, FunctionSpec, NOT_YET},
     provider::{Instance, State},
     registry::{Endpoint, Function, Revision},
 };
@@ -93,6 +93,8 @@ pub(super) struct Replica {
     pub(super) failing_since: Option<Instant>,
     /// Why it stopped running last, while that may still be the matter with it.
     stopped_by: Option<String>,
+    /// Why it is not ready, if it takes long.
+    waits_for: Option<String>,
     ready_since: Option<Instant>,
     probe: Option<Probe>,
 }
@@ -126,6 +128,7 @@ impl Replica {
             failures: 0,
             failing_since: None,
             stopped_by: None,
+            waits_for: None,
             ready_since: None,
             probe: None,
         }
@@ -176,6 +179,7 @@ impl Replica {
 
     fn withdraw(&mut self) {
         (self.endpoint, self.probe, self.ready_since) = (None, None, None);
+        self.waits_for = None;
     }
 }
 
@@ -305,8 +309,10 @@ impl Cell {
         instance: &Instance,
     ) -> impl Future<Output = ()> + use<> {
         let policy = super::policy_of(&instance.spec);
+        let hint = hint(&instance.spec);
         async move {
-            probe::ready(endpoint.target.clone(), &policy).await;
+            let explain = |why: String| self.explain(&endpoint, why + &hint);
+            probe::ready(endpoint.target.clone(), &policy, explain).await;
             self.change(|known| {
                 if let Some(replica) = known.replicas.get_mut(&endpoint.instance)
                     && replica.leaving.is_none()
@@ -314,7 +320,22 @@ impl Cell {
                 {
                     replica.ready_since = Some(Instant::now());
                     replica.endpoint = Some(Arc::new(endpoint));
-                    replica.probe = None;
+                    (replica.probe, replica.waits_for) = (None, None);
+                }
+            });
+        }
+    }
+
+    /// Notes why a replica is not ready.
+    fn explain(&self, endpoint: &Endpoint, why: String) {
+        let is_news = |known: &Known| {
+            let replica = known.replicas.get(&endpoint.instance);
+            replica.is_some_and(|replica| replica.waits_for.as_ref() != Some(&why))
+        };
+        if is_news(&self.known()) {
+            self.change(|known| {
+                if let Some(replica) = known.replicas.get_mut(&endpoint.instance) {
+                    replica.waits_for = Some(why);
                 }
             });
         }
@@ -406,10 +427,22 @@ impl Cell {
         let failing = known.replicas.values().filter(|one| one.instance.revision == serving);
         let failing = failing.filter(|_| !is_served).find_map(Replica::complaint);
         let failing = failing.map(|why| format!("no replica runs: {why}"));
-        let trouble: Vec<_> = failing.into_iter().chain(known.trouble.clone()).collect();
+        let mut waiting = known.replicas.values().filter(|one| one.instance.revision == serving);
+        let waiting = waiting.find_map(|one| one.waits_for.as_ref()).filter(|_| !is_served);
+        let waiting = waiting.map(|why| format!("{NOT_YET}{why}")).filter(|_| failing.is_none());
+        let trouble: Vec<_> =
+            failing.into_iter().chain(waiting).chain(known.trouble.clone()).collect();
         let trouble = (!trouble.is_empty()).then(|| trouble.join("; "));
         if self.function.problem.load().as_deref() != trouble.as_ref() {
             self.function.blame(trouble);
         }
     }
+}
+
+/// What the author of a function that is not ready may look at: where its watchdog expects it.
+fn hint(spec: &FunctionSpec) -> String {
+    let variable = |name: &str| spec.env_vars.as_ref().and_then(|all| all.get(name));
+    let url = ["http_upstream_url", "upstream_url"].into_iter().find_map(variable);
+    let url = url.filter(|_| variable("mode").is_some_and(|mode| mode == "http"));
+    url.map(|url| format!(": does it listen at {url}?")).unwrap_or_default()
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    function::NOT_YET,
     provider::Lines,
     registry::Revision,
 };
@@ -32,7 +33,7 @@ impl Control {
             begun = async {
                 let spec = Arc::clone(&cell.function.revision.load().spec);
                 self.provider.prepare(&spec).await?;
-                let text = "it is being deployed: its replicas are made".to_owned();
+                let text = format!("{NOT_YET}its replicas are being made");
                 cell.change(|known| known.trouble = Some(text));
                 self.settle(cell).await
             } => begun,
