@@ -35,7 +35,7 @@ use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, mpsc::UnboundedReceiver},
     task::JoinHandle,
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use self::{
@@ -44,12 +44,15 @@ use self::{
 };
 use crate::{
     error::{Error, Result},
-    function::{FunctionId, FunctionSpec, Policy, Usage},
+    function::{FunctionId, FunctionSpec, NOT_YET, Policy, Usage},
     promises::{Promise, Promises},
     provider::{Instance, Provider, State},
     registry::{Function, Registry, Revision},
     secrets::Secrets,
 };
+
+/// The longest that whoever asks for a status waits for what its replicas use.
+const USAGE: Duration = Duration::from_secs(3);
 
 /// How patient the control plane is.
 #[derive(Clone, Copy, Debug)]
@@ -176,7 +179,7 @@ impl Control {
         // Nobody else knows it yet.
         let turn = Arc::clone(&cell.turn).try_lock_owned().map_err(|_| busy(cell.id()))?;
         let image = &cell.function.revision.load().spec.image;
-        let text = format!("it is being deployed: {image} is being brought here");
+        let text = format!("{NOT_YET}{image} is being brought here");
         cell.change(|known| known.trouble = Some(text));
         self.cells().insert(cell.id().clone(), Arc::clone(&cell));
         self.registry.insert(&cell.function);
@@ -272,17 +275,26 @@ impl Control {
         Ok(())
     }
 
-    /// What the replicas of a function use now; nothing for an unknown one.
-    pub async fn usage(&self, id: &FunctionId) -> Usage {
+    /// What the replicas of a function use now; nothing for an unknown one. `None` when the
+    /// provider does not say so in time: a part is not the sum.
+    pub async fn usage(&self, id: &FunctionId) -> Option<Usage> {
         let running = self.instances(id).into_iter();
         let running = running.filter(|one| matches!(one.state, State::Running { .. }));
         let ask = |one: Instance| async move { self.provider.usage(&one.id).await };
+        let all = timeout(USAGE, join_all(running.map(ask))).await.ok()?;
         let mut total = Usage::default();
-        // One that cannot be asked, or is gone meanwhile, uses nothing that we know of.
-        for usage in join_all(running.map(ask)).await.into_iter().flatten() {
-            total += usage;
+        for usage in all {
+            match usage {
+                Ok(usage) => total += usage,
+                // What is gone meanwhile uses nothing.
+                Err(Error::NotFound(_)) => {}
+                Err(error) => {
+                    tracing::debug!("{id}: {error}");
+                    return None;
+                }
+            }
         }
-        total
+        Some(total)
     }
 
     /// Every instance of a function, of all its versions.

@@ -54,6 +54,7 @@ mod access;
 mod api;
 mod bodies;
 mod calls;
+mod door;
 mod engine;
 mod failures;
 mod fields;

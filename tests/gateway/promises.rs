@@ -2,10 +2,8 @@
 //! the next gateway.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    net::{Shutdown, TcpListener, TcpStream},
-    os::unix::net::{UnixListener, UnixStream},
-    path::Path,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     process::Command,
     sync::{
         Arc,
@@ -21,7 +19,7 @@ use e2e::{
 };
 use serde_json::json;
 
-use crate::{gateway, launch};
+use crate::{door::Door, gateway, launch};
 
 on_every_provider! {
     removal_outlives_a_gateway_that_is_killed
@@ -85,40 +83,6 @@ fn answer(mut stream: &TcpStream, asked: &AtomicUsize) {
     }
 }
 
-/// A socket before the engine's that counts the pulls that somebody waits for.
-fn before_the_engine(path: &Path) -> Arc<AtomicUsize> {
-    const ENGINE: &str = "/var/run/docker.sock";
-    let listener = UnixListener::bind(path).unwrap();
-    let pulls = Arc::<AtomicUsize>::default();
-    let all = Arc::clone(&pulls);
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let (mut client, all) = (client.unwrap(), Arc::clone(&all));
-            thread::spawn(move || {
-                let mut engine = UnixStream::connect(ENGINE).unwrap();
-                let (mut from, mut to) = (engine.try_clone().unwrap(), client.try_clone().unwrap());
-                thread::spawn(move || {
-                    let _ = io::copy(&mut from, &mut to);
-                    let _ = to.shutdown(Shutdown::Both);
-                });
-                let (mut piece, mut pulling) = ([0; 4096], 0);
-                while let Ok(length @ 1..) = client.read(&mut piece) {
-                    let is_pull =
-                        String::from_utf8_lossy(&piece[..length]).contains("/images/create");
-                    all.fetch_add(usize::from(is_pull), Ordering::SeqCst);
-                    pulling += usize::from(is_pull);
-                    if engine.write_all(&piece[..length]).is_err() {
-                        break;
-                    }
-                }
-                all.fetch_sub(pulling, Ordering::SeqCst);
-                let _ = engine.shutdown(Shutdown::Both);
-            });
-        }
-    });
-    pulls
-}
-
 /// Asks for a function without waiting for the answer.
 fn begin(gateway: &Gateway, function: &Function) -> e2e::Client {
     let deployment = function.deployment(gateway).to_string();
@@ -131,13 +95,12 @@ fn begin(gateway: &Gateway, function: &Function) -> e2e::Client {
 
 fn function_whose_image_is_pulled_is_seen_and_removed(provider: Provider) {
     let (launch, registry) = (launch(provider), Registry::start());
-    let socket = launch.temp_dir().join("engine");
-    let pulls = before_the_engine(&socket);
-    let gateway = launch.env("docker_host", &format!("unix://{}", socket.display())).start();
+    let door = Door::open(launch.temp_dir());
+    let gateway = launch.env("docker_host", &door.host()).start();
     let function = Function::cat("f").set("image", registry.image().into());
     let mut deploying = begin(&gateway, &function);
     registry.wait_asked();
-    assert_eq!(pulls.load(Ordering::SeqCst), 1);
+    assert_eq!(door.pulls(), 1);
     let status = gateway.status("f");
     assert_eq!((&status["replicas"], &status["availableReplicas"]), (&json!(1), &json!(0)));
     assert!(status["problem"].as_str().unwrap().contains(&registry.image()), "{status}");
@@ -160,7 +123,7 @@ fn function_whose_image_is_pulled_is_seen_and_removed(provider: Provider) {
     assert_eq!(told.status(), 409, "{}", told.text());
     assert!(told.text().contains("removed meanwhile"), "{}", told.text());
     assert_eq!(gateway.system(Request::get("/system/function/f")).status(), 404);
-    e2e::eventually(e2e::DEADLINE, "the pull to end", || pulls.load(Ordering::SeqCst) == 0);
+    e2e::eventually(e2e::DEADLINE, "the pull to end", || door.pulls() == 0);
     // Nor does the next gateway go on with it.
     let gateway = gateway.killed_and_restarted();
     assert_eq!(gateway.json("/system/functions"), json!([]));

@@ -28,7 +28,7 @@ async fn deployed_function_serves_until_it_is_removed() {
     let control = &kitchen.control;
     assert_eq!(control.deploy(spec("good", &[(MIN, "2")])).await, Ok(Accepted::Done));
     kitchen.until_ready(1, 2).await;
-    assert_eq!(control.usage(&id()).await, Usage { cpu: 2.0, memory: 4.0 });
+    assert_eq!(control.usage(&id()).await, Some(Usage { cpu: 2.0, memory: 4.0 }));
     assert!(matches!(control.deploy(spec("good", &[])).await, Err(Error::Conflict(_))));
     assert_eq!(control.remove(&id()).await, Ok(Accepted::Done));
     assert!(kitchen.registry.get(&id()).is_none());
