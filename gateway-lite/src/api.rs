@@ -120,11 +120,15 @@ impl IntoResponse for Error {
     }
 }
 
-/// A JSON request, whatever it calls itself. A field that cannot be read is named.
+/// A JSON object, whatever it calls itself. A field that cannot be read is named.
 fn read<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T> {
     let invalid = |why: &dyn std::fmt::Display| {
         Error::Invalid(format!("cannot read {what} from the request: {why}"))
     };
+    // serde takes the elements of an array for the fields of a structure, in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(invalid(&"it is a JSON array, and has to be an object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         // Elsewhere it is no JSON, or the whole of it is something else.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::gateway;
 
 on_every_provider! {
+    array_in_the_place_of_an_object_is_refused
     info_has_everything_that_faas_cli_looks_into
     paths_and_methods_that_are_not_there_are_refused
     probes_and_the_root_need_no_credentials
@@ -365,4 +366,27 @@ fn long_bodies_are_refused_and_harm_nobody(provider: Provider) {
     let open = Request::post("/system/functions", "x".repeat(8 << 20));
     assert_eq!(gateway.call(&open).status(), 401);
     assert_eq!(gateway.json("/system/functions"), json!([]));
+}
+
+fn array_in_the_place_of_an_object_is_refused(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.run(&Function::cat("f"));
+    let image = provider.image(gateway.temp_dir());
+    for (method, path, body) in [
+        ("POST", "/system/functions", json!(["g", image, "", "cat"])),
+        ("PUT", "/system/functions", json!(["f", image, "", "cat"])),
+        ("DELETE", "/system/functions", json!(["f", ""])),
+        ("POST", "/system/scale-function/f", json!(["f", 2, ""])),
+        ("POST", "/system/secrets", json!(["s", "", "value", ""])),
+        ("DELETE", "/system/secrets", json!(["s", "", "", ""])),
+        ("POST", "/system/namespace/", json!(["n"])),
+        ("POST", "/system/alert", json!([[]])),
+    ] {
+        let response = gateway.send(method, path, &body);
+        let text = response.text();
+        assert_eq!(response.status(), 400, "{method} {path}: {text}");
+        assert!(text.contains("array") && text.contains("object"), "{method} {path}: {text}");
+    }
+    assert_eq!(gateway.json("/system/functions").as_array().unwrap().len(), 1);
+    assert_eq!(gateway.json("/system/secrets"), json!([]));
 }
