@@ -10,6 +10,7 @@ use crate::gateway;
 
 on_every_provider! {
     array_in_the_place_of_an_object_is_refused
+    quantities_of_kubernetes_are_taken
     info_has_everything_that_faas_cli_looks_into
     paths_and_methods_that_are_not_there_are_refused
     probes_and_the_root_need_no_credentials
@@ -389,4 +390,13 @@ fn array_in_the_place_of_an_object_is_refused(provider: Provider) {
     }
     assert_eq!(gateway.json("/system/functions").as_array().unwrap().len(), 1);
     assert_eq!(gateway.json("/system/secrets"), json!([]));
+}
+
+fn quantities_of_kubernetes_are_taken(provider: Provider) {
+    let gateway = gateway(provider);
+    for (name, memory, cpu) in [("a", "128e6", "1n"), ("b", "134217728000m", "250000u")] {
+        let limits = json!({ "memory": memory, "cpu": cpu });
+        gateway.deploy(&Function::cat(name).set("limits", limits.clone()));
+        assert_eq!(gateway.status(name)["limits"], limits);
+    }
 }
