@@ -95,7 +95,18 @@ pub fn router(api: Api) -> Router {
         .route("/ui", get(|| async { Redirect::temporary("/ui/") }))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(LONGEST))
+        .layer(middleware::map_response(named_limit))
         .with_state(api)
+}
+
+/// axum says that there is a limit, and not which.
+async fn named_limit(response: Response) -> Response {
+    if response.status() != StatusCode::PAYLOAD_TOO_LARGE {
+        return response;
+    }
+    let text =
+        format!("the request is longer than {LONGEST} bytes, which is the most that is read\n");
+    (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
 }
 
 async fn authorized(State(api): State<Api>, request: Request, next: Next) -> Response {

@@ -313,7 +313,7 @@ impl Control {
     fn cell(&self, id: &FunctionId) -> Result<Arc<Cell>> {
         let registered = self.registry.get(id);
         let cell = self.cells().get(id).filter(|_| registered.is_some()).cloned();
-        cell.ok_or_else(|| Error::NotFound(format!("there is no function {id}")))
+        cell.ok_or_else(|| Error::NotFound(format!("no such function: {id}")))
     }
 
     /// Counts a change of ours.

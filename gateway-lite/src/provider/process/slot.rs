@@ -192,12 +192,20 @@ impl Slot {
         Ok(process)
     }
 
-    /// Its process has ended and another one is to follow.
-    pub(super) fn died(&self, how: &str) -> Result<()> {
+    /// Its process has ended and another one is to follow. `is_new`: it had lived for long.
+    pub(super) fn died(&self, how: &str, is_new: bool) -> Result<()> {
         let words = log::last_words(&self.place.log(), self.said.load(Ordering::Relaxed));
+        // What its watchdog says of the function is how it ended itself.
+        let said = how.replace("ended (", "the function ended: ");
+        let words = words.strip_suffix(said.trim_end_matches(')')).unwrap_or(&words);
+        let words = words.trim_end_matches("; ");
         let why = if words.is_empty() { how.to_owned() } else { format!("{how}: {words}") };
-        tracing::warn!(function = %self.function, instance = %self.place.id, "an instance {why}");
-        self.known().last_death = Some(why.clone());
+        let before = self.known().last_death.replace(why.clone());
+        // Whoever dies of the same again and again is told of once.
+        if is_new || before.as_ref() != Some(&why) {
+            let (function, instance) = (&self.function, &self.place.id);
+            tracing::warn!(%function, %instance, "an instance {why}; it is started again");
+        }
         // The next start writes it again.
         self.is(State::Failing { why });
         self.note(|record| {
