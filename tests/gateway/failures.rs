@@ -105,11 +105,19 @@ fn function_that_never_starts_is_503_with_a_reason(provider: Provider) {
 fn function_that_is_not_ready_says_what_is_waited_for(provider: Provider) {
     let gateway = gateway(provider);
     gateway.deploy(&never_ready());
-    let problem = |name| gateway.status(name)["problem"].as_str().unwrap_or_default().to_owned();
     e2e::eventually(e2e::DEADLINE, "an explanation", || {
-        let problem = problem("f");
+        let status = gateway.status("f");
+        let problem = status["problem"].as_str().unwrap_or_default();
         problem.contains("GET /_/ready is answered 503")
             && problem.contains("does it listen at http://127.0.0.1:1?")
+    });
+    // As after an orderly end, which is no failure of the function's.
+    let gateway = gateway.stopped_and_restarted();
+    e2e::eventually(e2e::DEADLINE, "the same explanation", || {
+        let status = gateway.status("f");
+        let problem = status["problem"].as_str().unwrap_or_default();
+        assert!(!problem.contains("ended while no gateway ran"), "{problem}");
+        problem.contains("GET /_/ready is answered 503")
     });
     gateway.remove("f");
 }

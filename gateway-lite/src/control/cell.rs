@@ -177,6 +177,13 @@ impl Replica {
         }
     }
 
+    /// What it waits for, if that takes long, and what happened to it before.
+    fn delay(&self) -> Option<String> {
+        let why = self.waits_for.as_ref()?;
+        let before = self.stopped_by.as_ref().map(|before| format!("; before: {before}"));
+        Some(format!("{NOT_YET}{why}{}", before.unwrap_or_default()))
+    }
+
     fn withdraw(&mut self) {
         (self.endpoint, self.probe, self.ready_since) = (None, None, None);
         self.waits_for = None;
@@ -424,14 +431,14 @@ impl Cell {
         if !is_same {
             self.function.serve_by(ready);
         }
-        let failing = known.replicas.values().filter(|one| one.instance.revision == serving);
-        let failing = failing.filter(|_| !is_served).find_map(Replica::complaint);
+        let of_serving =
+            || known.replicas.values().filter(|one| one.instance.revision == serving && !is_served);
+        // What is the matter now says more than why it was started anew.
+        let waiting = of_serving().find_map(Replica::delay);
+        let failing = of_serving().find_map(Replica::complaint);
         let failing = failing.map(|why| format!("no replica runs: {why}"));
-        let mut waiting = known.replicas.values().filter(|one| one.instance.revision == serving);
-        let waiting = waiting.find_map(|one| one.waits_for.as_ref()).filter(|_| !is_served);
-        let waiting = waiting.map(|why| format!("{NOT_YET}{why}")).filter(|_| failing.is_none());
         let trouble: Vec<_> =
-            failing.into_iter().chain(waiting).chain(known.trouble.clone()).collect();
+            waiting.or(failing).into_iter().chain(known.trouble.clone()).collect();
         let trouble = (!trouble.is_empty()).then(|| trouble.join("; "));
         if self.function.problem.load().as_deref() != trouble.as_ref() {
             self.function.blame(trouble);

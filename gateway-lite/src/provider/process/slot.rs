@@ -251,10 +251,11 @@ impl Slot {
     /// Looks after an instance that a gateway before this one made.
     pub(super) async fn adopt(self: Arc<Self>) -> Result<()> {
         let mut keeper = self.keeper.lock().await;
-        let (desired, process) = {
+        let (desired, process, had_process) = {
             let known = self.known();
-            let process = known.record.process.as_ref().and_then(Process::identity);
-            (known.record.desired, process)
+            let process = known.record.process.as_ref();
+            let identity = process.and_then(Process::identity);
+            (known.record.desired, identity, process.is_some())
         };
         if desired == Desired::Parked {
             // That gateway may have been killed while it parked it.
@@ -268,7 +269,14 @@ impl Slot {
         };
         match &process {
             Some(_) => self.is(State::Running { target: Target::Unix(self.place.socket.clone()) }),
-            None => self.is(State::Failing { why: "ended while no gateway ran".to_owned() }),
+            None => {
+                let why = if had_process {
+                    "ended while no gateway ran"
+                } else {
+                    "it did not run when the gateway started, and is started now"
+                };
+                self.is(State::Failing { why: why.to_owned() });
+            }
         }
         *keeper = Some(Keeper::of(&self, process));
         Ok(())
@@ -319,7 +327,12 @@ impl Slot {
         if let Some(keeper) = keeper.take() {
             self.end(keeper, Some(grace)).await?;
             let slot = Arc::clone(&self);
-            blocking(move || slot.sweep()).await?;
+            blocking(move || {
+                slot.sweep()?;
+                // So that the next gateway does not take it for one that died.
+                slot.note(|record| record.process = None)
+            })
+            .await?;
             self.is(State::Failing { why: "the gateway stops".to_owned() });
         }
         Ok(())
