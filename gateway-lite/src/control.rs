@@ -6,8 +6,8 @@
 //! follows from what is known of the instances (`cell`): those of the serving version that a probe
 //! found ready.
 //!
-//! `plan` ▶ `scaling` ▶ `probe` ▶ `cell` ▶ `act` (steps) ▶ `roll` (versions) ▶ `change` (turns,
-//! answers in time) ▶ `watch` (the loop), `recover`.
+//! `plan` ▶ `scaling` ▶ `probe` ▶ `replica` ▶ `cell` ▶ `act` (steps) ▶ `roll` (versions) ▶ `change`
+//! (turns, answers in time) ▶ `watch` (the loop), `recover`.
 
 mod act;
 mod cell;
@@ -15,6 +15,7 @@ mod change;
 mod plan;
 mod probe;
 mod recover;
+mod replica;
 mod roll;
 mod scaling;
 #[cfg(test)]

@@ -6,30 +6,23 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, task::AbortHandle, time::Instant};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
-    plan::{Condition, Seen, View},
-    probe, scaling,
+    plan::{Seen, View},
+    probe,
+    replica::{Leaving, Probe, Replica, hint},
+    scaling,
 };
 use crate::{
     error::Error,
-    function::{FunctionId, FunctionSpec, NOT_YET},
+    function::FunctionId,
     provider::{Instance, State},
     registry::{Endpoint, Function, Revision},
 };
 
-/// Pauses before something is tried again: doubled up to 30 s.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
 /// A replica that was ready for so long has no bad record any more.
 const STEADY: Duration = Duration::from_secs(60);
-
-/// The pause after `failures` of them.
-pub(super) fn pause_after(failures: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
-}
 
 /// Where a function is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,120 +67,6 @@ pub(super) struct Known {
     pub(super) retry_at: Option<Instant>,
     /// Calls begun when they were last counted, and when that number was new.
     calls: (u64, Instant),
-}
-
-/// One instance.
-#[derive(Debug)]
-pub(super) struct Replica {
-    /// As the provider told it last.
-    pub(super) instance: Instance,
-    /// What calls use, once it is ready.
-    pub(super) endpoint: Option<Arc<Endpoint>>,
-    /// Whether it takes no calls any more, and what becomes of it.
-    pub(super) leaving: Option<Leaving>,
-    /// Whether it is written down that it is to be parked, which holds until it is started anew.
-    pub(super) is_dismissed: bool,
-    /// How often it stopped running by itself.
-    pub(super) failures: u32,
-    /// Since when it does not run.
-    pub(super) failing_since: Option<Instant>,
-    /// Why it stopped running last, while that may still be the matter with it.
-    stopped_by: Option<String>,
-    /// Why it is not ready, if it takes long.
-    waits_for: Option<String>,
-    ready_since: Option<Instant>,
-    probe: Option<Probe>,
-}
-
-/// What becomes of an instance that is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leaving {
-    /// It is parked.
-    ToPark,
-    /// It is removed.
-    ForGood,
-}
-
-/// A probe under way; ends with this.
-#[derive(Debug)]
-struct Probe(AbortHandle);
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Replica {
-    fn new(instance: Instance) -> Self {
-        Self {
-            instance,
-            endpoint: None,
-            leaving: None,
-            is_dismissed: false,
-            failures: 0,
-            failing_since: None,
-            stopped_by: None,
-            waits_for: None,
-            ready_since: None,
-            probe: None,
-        }
-    }
-
-    /// When one that somebody else ended is started again.
-    fn restart_at(&self) -> Option<Instant> {
-        let ended = matches!(self.instance.state, State::Ended { .. });
-        self.failing_since.filter(|_| ended).map(|since| since + pause_after(self.failures))
-    }
-
-    /// When to look again at one that failed and that the provider starts again by itself, or says
-    /// so: it may have left it after all, of which it tells nobody (Docker, after `docker kill`, has it
-    /// running for a moment longer than its end is told).
-    fn look_at(&self) -> Option<Instant> {
-        let is_doubtful = match self.instance.state {
-            State::Failing { .. } => true,
-            State::Running { .. } => self.endpoint.is_none() && self.stopped_by.is_some(),
-            State::Ended { .. } | State::Parked => false,
-        };
-        is_doubtful.then(|| Instant::now() + pause_after(self.failures))
-    }
-
-    fn condition(&self) -> Condition {
-        match &self.instance.state {
-            _ if self.leaving == Some(Leaving::ToPark) => Condition::Parking,
-            State::Parked => Condition::Parked,
-            // It did not end, and may be wanted again.
-            State::Running { .. } if self.is_dismissed => Condition::Ended,
-            State::Running { .. } if self.endpoint.is_some() => Condition::Ready,
-            State::Running { .. } => Condition::Starting,
-            State::Ended { .. } if self.restart_at().is_none_or(|at| at <= Instant::now()) => {
-                Condition::Ended
-            }
-            State::Ended { .. } | State::Failing { .. } => Condition::Failing,
-        }
-    }
-
-    /// Why it takes no calls, if it should: it does not run, or runs again after it failed and has
-    /// not become ready. One that dies as often as it is started is seen at either time.
-    pub(super) fn complaint(&self) -> Option<&str> {
-        match &self.instance.state {
-            State::Failing { why } | State::Ended { why } => Some(why),
-            State::Running { .. } if self.endpoint.is_none() => self.stopped_by.as_deref(),
-            State::Parked | State::Running { .. } => None,
-        }
-    }
-
-    /// What it waits for, if that takes long, and what happened to it before.
-    fn delay(&self) -> Option<String> {
-        let why = self.waits_for.as_ref()?;
-        let before = self.stopped_by.as_ref().map(|before| format!("; before: {before}"));
-        Some(format!("{NOT_YET}{why}{}", before.unwrap_or_default()))
-    }
-
-    fn withdraw(&mut self) {
-        (self.endpoint, self.probe, self.ready_since) = (None, None, None);
-        self.waits_for = None;
-    }
 }
 
 impl Cell {
@@ -444,12 +323,4 @@ impl Cell {
             self.function.blame(trouble);
         }
     }
-}
-
-/// What the author of a function that is not ready may look at: where its watchdog expects it.
-fn hint(spec: &FunctionSpec) -> String {
-    let variable = |name: &str| spec.env_vars.as_ref().and_then(|all| all.get(name));
-    let url = ["http_upstream_url", "upstream_url"].into_iter().find_map(variable);
-    let url = url.filter(|_| variable("mode").is_some_and(|mode| mode == "http"));
-    url.map(|url| format!(": does it listen at {url}?")).unwrap_or_default()
 }

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::{
     Control,
-    cell::{Cell, Life, Replica},
+    cell::{Cell, Life},
+    replica::Replica,
 };
 use crate::{
     error::{Error, Result},

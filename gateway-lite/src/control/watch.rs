@@ -13,8 +13,9 @@ use tokio::{
 
 use super::{
     Control,
-    cell::{Cell, Life, pause_after},
+    cell::{Cell, Life},
     plan::plan,
+    replica::pause_after,
     scaling::{self, Load},
 };
 use crate::{function::FunctionId, provider::Instance};
