@@ -192,8 +192,8 @@ impl Control {
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such function, [`Error::Conflict`] when it is still being
-    /// deployed or another change of it takes too long, [`Error::Invalid`], and why the new version does not get ready: the
-    /// old one serves on.
+    /// deployed or another change of it takes too long, [`Error::Invalid`], and why the new version
+    /// does not get ready: the old one serves on.
     pub async fn update(self: &Arc<Self>, spec: FunctionSpec) -> Result<Accepted> {
         let revision = self.revision_of(spec, 0)?;
         let (cell, turn) = self.take(&revision.spec.id()?).await?;

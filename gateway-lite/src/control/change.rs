@@ -109,6 +109,13 @@ impl Control {
         }
     }
 
+    /// Nothing is promised any more, unless somebody has begun to remove it.
+    fn is_deployed(&self, cell: &Cell) {
+        if !*cell.doom.borrow() {
+            self.promises.keep(cell.id());
+        }
+    }
+
     pub(super) fn conclude(
         self: &Arc<Self>,
         cell: &Arc<Cell>,
@@ -119,7 +126,7 @@ impl Control {
         match (change, result) {
             (Change::Deploy, Ok(())) => {
                 cell.change(|known| known.trouble = None);
-                self.promises.keep(cell.id());
+                self.is_deployed(cell);
             }
             // Who removes it goes on with it.
             (Change::Deploy, Err(_)) if *cell.doom.borrow() && is_late => {}
@@ -136,7 +143,7 @@ impl Control {
             (_, Ok(())) => {
                 if matches!(change, Change::Update(_)) {
                     // It may have taken the place of a first version that failed.
-                    self.promises.keep(cell.id());
+                    self.is_deployed(cell);
                 }
                 cell.change(|known| {
                     (known.trouble, known.failures, known.retry_at) = (None, 0, None);
