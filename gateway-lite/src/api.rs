@@ -98,7 +98,18 @@ pub fn router(api: Api) -> Router {
         .route("/ui", get(|| async { Redirect::temporary("/ui/") }))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(LONGEST))
+        .layer(middleware::map_response(named_limit))
         .with_state(api)
+}
+
+/// axum says that there is a limit, and not which.
+async fn named_limit(response: Response) -> Response {
+    if response.status() != StatusCode::PAYLOAD_TOO_LARGE {
+        return response;
+    }
+    let text =
+        format!("the request is longer than {LONGEST} bytes, which is the most that is read\n");
+    (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
 }
 
 async fn authorized(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -126,11 +137,15 @@ impl IntoResponse for Error {
     }
 }
 
-/// A JSON request, whatever it calls itself. A field that cannot be read is named.
+/// A JSON object, whatever it calls itself. A field that cannot be read is named.
 fn read<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T> {
     let invalid = |why: &dyn std::fmt::Display| {
         Error::Invalid(format!("cannot read {what} from the request: {why}"))
     };
+    // serde takes the elements of an array for the fields of a structure, in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(invalid(&"it is a JSON array, and has to be an object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         // Elsewhere it is no JSON, or the whole of it is something else.

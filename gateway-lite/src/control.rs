@@ -6,8 +6,8 @@
 //! follows from what is known of the instances (`cell`): those of the serving version that a probe
 //! found ready.
 //!
-//! `plan` ▶ `scaling` ▶ `probe` ▶ `cell` ▶ `act` (steps) ▶ `roll` (versions) ▶ `change` (turns,
-//! answers in time) ▶ `watch` (the loop), `recover`.
+//! `plan` ▶ `scaling` ▶ `probe` ▶ `replica` ▶ `cell` ▶ `act` (steps) ▶ `roll` (versions) ▶ `change`
+//! (turns, answers in time) ▶ `watch` (the loop), `recover`.
 
 mod act;
 mod cell;
@@ -15,6 +15,7 @@ mod change;
 mod plan;
 mod probe;
 mod recover;
+mod replica;
 mod roll;
 mod scaling;
 #[cfg(test)]
@@ -35,7 +36,7 @@ use time::OffsetDateTime;
 use tokio::{
     sync::{Notify, mpsc::UnboundedReceiver},
     task::JoinHandle,
-    time::Instant,
+    time::{Instant, timeout},
 };
 
 use self::{
@@ -44,11 +45,15 @@ use self::{
 };
 use crate::{
     error::{Error, Result},
-    function::{FunctionId, FunctionSpec, Policy, Usage},
+    function::{FunctionId, FunctionSpec, NOT_YET, Policy, Usage},
+    promises::{Promise, Promises},
     provider::{Instance, Provider, State},
     registry::{Function, Registry, Revision},
     secrets::Secrets,
 };
+
+/// The longest that whoever asks for a status waits for what its replicas use.
+const USAGE: Duration = Duration::from_secs(3);
 
 /// How patient the control plane is.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +98,7 @@ pub struct Control {
     provider: Arc<dyn Provider>,
     registry: Arc<Registry>,
     secrets: Arc<Secrets>,
+    promises: Promises,
     settings: Settings,
     cells: Mutex<HashMap<FunctionId, Arc<Cell>>>,
     /// Functions that are gone, and when: an older list does not bring them back.
@@ -105,22 +111,25 @@ pub struct Control {
 }
 
 impl Control {
-    /// Recovers every function that the provider has instances of, and keeps them as they should
-    /// be until [`stop`](Self::stop).
+    /// Recovers every function that the provider has instances of, goes on with what was promised,
+    /// and keeps all as it should be until [`stop`](Self::stop).
     ///
     /// # Errors
-    /// The provider's, when it cannot say what there is.
+    /// The provider's, when it cannot say what there is; [`Error::Failed`] when the promises cannot
+    /// be read.
     pub async fn start(
         provider: Arc<dyn Provider>,
         registry: Arc<Registry>,
         asked: UnboundedReceiver<FunctionId>,
         secrets: Arc<Secrets>,
+        promises: Promises,
         settings: Settings,
     ) -> Result<Arc<Self>> {
         let control = Arc::new(Self {
             provider,
             registry,
             secrets,
+            promises,
             settings,
             cells: Mutex::default(),
             gone: Mutex::default(),
@@ -132,6 +141,7 @@ impl Control {
         let snapshot = control.clock.load(Ordering::Acquire);
         let all = control.provider.list().await?;
         control.compare(all, snapshot);
+        control.go_on()?;
         let watching = tokio::spawn(Arc::clone(&control).watch(changes));
         let serving = tokio::spawn(Arc::clone(&control).wake_and_rest(asked));
         control.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend([watching, serving]);
@@ -145,56 +155,45 @@ impl Control {
         tasks.drain(..).for_each(|task| task.abort());
     }
 
-    /// Makes a function that is not there yet. Done when its replicas are started: calls wait until
-    /// they are ready.
+    /// Makes a function that is not there yet. It is known at once: calls wait until its replicas
+    /// are ready. Done when these are started.
     ///
     /// # Errors
-    /// [`Error::Conflict`] when it is there, [`Error::Invalid`] for what cannot be, and the
-    /// provider's; nothing is left behind.
+    /// [`Error::Conflict`] when it is there, or on its way, [`Error::Invalid`] for what cannot be,
+    /// and the provider's; nothing is left behind.
     pub async fn deploy(self: &Arc<Self>, spec: FunctionSpec) -> Result<Accepted> {
         let revision = self.revision_of(spec, 1)?;
         let id = revision.spec.id()?;
-        let until = Instant::now() + self.settings.answer_within;
-        let mut revision = Some(revision);
-        loop {
-            if self.registry.get(&id).is_some() {
-                let text = format!("function {id} is there already: update it, or remove it first");
-                return Err(Error::Conflict(text));
-            }
-            let other = match self.found(&id, &mut revision)? {
-                Begun::New(cell, turn) => return self.carry_out(cell, turn, Change::Deploy).await,
-                Begun::Other(cell) => cell,
-            };
-            // Somebody deploys it, or what is left of it is being removed.
-            drop(self.turn(&other, until).await?);
-            let is_left = self.cells().get(&id).is_some_and(|cell| Arc::ptr_eq(cell, &other));
-            if is_left && self.registry.get(&id).is_none() {
-                return Err(busy(&id));
-            }
+        let there = self.cells().get(&id).cloned();
+        if let Some(cell) = there {
+            return Err(cell.is_taken());
         }
+        let spec = Box::new(FunctionSpec::clone(&revision.spec));
+        self.promises.make(&id, &Promise::Deploy { spec, deployed: revision.deployed })?;
+        let (cell, turn) = self.conceive(Function::new(id, revision))?;
+        self.carry_out(cell, turn, Change::Deploy).await
     }
 
-    /// A place for a function that is not there yet, or who has it.
-    fn found(&self, id: &FunctionId, revision: &mut Option<Revision>) -> Result<Begun> {
-        let mut cells = self.cells();
-        if let Some(cell) = cells.get(id) {
-            return Ok(Begun::Other(Arc::clone(cell)));
-        }
-        let revision = revision.take().ok_or_else(|| busy(id))?;
-        let cell = Cell::new(Function::new(id.clone(), revision), Life::Unborn);
+    /// A function that is seen from now on, and is not there yet.
+    fn conceive(&self, function: Function) -> Result<(Arc<Cell>, Turn)> {
+        let cell = Cell::new(function, Life::Unborn);
         // Nobody else knows it yet.
-        let turn = Arc::clone(&cell.turn).try_lock_owned().map_err(|_| busy(id))?;
-        cells.insert(id.clone(), Arc::clone(&cell));
-        Ok(Begun::New(cell, turn))
+        let turn = Arc::clone(&cell.turn).try_lock_owned().map_err(|_| busy(cell.id()))?;
+        let image = &cell.function.revision.load().spec.image;
+        let text = format!("{NOT_YET}{image} is being brought here");
+        cell.change(|known| known.trouble = Some(text));
+        self.cells().insert(cell.id().clone(), Arc::clone(&cell));
+        self.registry.insert(&cell.function);
+        Ok((cell, turn))
     }
 
     /// Puts another version in the place of the one that serves, without a gap. The same
     /// specification again is another version too: its image may be.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such function, [`Error::Conflict`] when another change
-    /// of it takes too long, [`Error::Invalid`], and why the new version does not get ready: the
-    /// old one serves on.
+    /// [`Error::NotFound`] when there is no such function, [`Error::Conflict`] when it is still being
+    /// deployed or another change of it takes too long, [`Error::Invalid`], and why the new version
+    /// does not get ready: the old one serves on.
     pub async fn update(self: &Arc<Self>, spec: FunctionSpec) -> Result<Accepted> {
         let revision = self.revision_of(spec, 0)?;
         let (cell, turn) = self.take(&revision.spec.id()?).await?;
@@ -204,13 +203,15 @@ impl Control {
         self.carry_out(cell, turn, Change::Update(Arc::new(goal))).await
     }
 
-    /// Ends a function: its calls first, as long as they may take.
+    /// Ends a function: its calls first, as long as they may take. One that is still being deployed
+    /// is not any more.
     ///
     /// # Errors
     /// [`Error::NotFound`] when there is no such function; the provider's, and then the loop goes
     /// on with it.
     pub async fn remove(self: &Arc<Self>, id: &FunctionId) -> Result<Accepted> {
         let cell = self.cell(id)?;
+        self.promise_to_remove(id);
         // A change under way gives up.
         cell.doom.send_replace(true);
         let until = Instant::now() + self.settings.answer_within;
@@ -219,8 +220,18 @@ impl Control {
             cell.known().life = Life::Doomed;
             return Ok(Accepted::InBackground);
         };
-        self.cell(id)?;
+        if !self.cells().get(id).is_some_and(|there| Arc::ptr_eq(there, &cell)) {
+            // Whatever had the turn has seen to it.
+            return Ok(Accepted::Done);
+        }
         self.carry_out(cell, turn, Change::Remove).await
+    }
+
+    /// So that the next gateway goes on with it. What cannot be written down is done all the same.
+    fn promise_to_remove(&self, id: &FunctionId) {
+        if let Err(error) = self.promises.make(id, &Promise::Remove) {
+            tracing::error!("{error}");
+        }
     }
 
     /// Sets how many replicas are wanted; 0 leaves one parked, as the record of the function. Fewer
@@ -265,17 +276,26 @@ impl Control {
         Ok(())
     }
 
-    /// What the replicas of a function use now; nothing for an unknown one.
-    pub async fn usage(&self, id: &FunctionId) -> Usage {
+    /// What the replicas of a function use now; nothing for an unknown one. `None` when the
+    /// provider does not say so in time: a part is not the sum.
+    pub async fn usage(&self, id: &FunctionId) -> Option<Usage> {
         let running = self.instances(id).into_iter();
         let running = running.filter(|one| matches!(one.state, State::Running { .. }));
         let ask = |one: Instance| async move { self.provider.usage(&one.id).await };
+        let all = timeout(USAGE, join_all(running.map(ask))).await.ok()?;
         let mut total = Usage::default();
-        // One that cannot be asked, or is gone meanwhile, uses nothing that we know of.
-        for usage in join_all(running.map(ask)).await.into_iter().flatten() {
-            total += usage;
+        for usage in all {
+            match usage {
+                Ok(usage) => total += usage,
+                // What is gone meanwhile uses nothing.
+                Err(Error::NotFound(_)) => {}
+                Err(error) => {
+                    tracing::debug!("{id}: {error}");
+                    return None;
+                }
+            }
         }
-        total
+        Some(total)
     }
 
     /// Every instance of a function, of all its versions.
@@ -294,7 +314,7 @@ impl Control {
     fn cell(&self, id: &FunctionId) -> Result<Arc<Cell>> {
         let registered = self.registry.get(id);
         let cell = self.cells().get(id).filter(|_| registered.is_some()).cloned();
-        cell.ok_or_else(|| Error::NotFound(format!("there is no function {id}")))
+        cell.ok_or_else(|| Error::NotFound(format!("no such function: {id}")))
     }
 
     /// Counts a change of ours.
@@ -304,6 +324,7 @@ impl Control {
 
     /// Nothing of it is left.
     fn forget(&self, cell: &Cell) {
+        self.promises.keep(cell.id());
         self.gone().insert(cell.id().clone(), self.tick());
         self.registry.remove(cell.id());
         self.cells().remove(cell.id());
@@ -329,14 +350,6 @@ impl Control {
         let secrets = spec.secrets.iter().flatten().cloned().chain(policy.key.clone());
         self.secrets.files(spec.namespace(), &secrets.collect::<Vec<_>>()).map(drop)
     }
-}
-
-/// What [`Control::deploy`] finds.
-enum Begun {
-    /// Nothing: its own.
-    New(Arc<Cell>, Turn),
-    /// Somebody else's.
-    Other(Arc<Cell>),
 }
 
 fn busy(id: &FunctionId) -> Error {

@@ -12,5 +12,5 @@ pub use self::{
     policy::Policy,
     quantity::{Quantity, cpus, memory_bytes},
     spec::{FunctionSpec, Resources},
-    status::{Deployed, FunctionStatus, Usage},
+    status::{Deployed, FunctionStatus, NOT_YET, Usage},
 };

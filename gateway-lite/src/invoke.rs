@@ -4,7 +4,7 @@ use std::{net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
-use modes::{Body, Context, Deadline};
+use modes::{Body, Context, Deadline, proxy::Next};
 use watchdog::{
     account::{Account, Entry, Ledger, Sent},
     fields::Fields,
@@ -153,9 +153,14 @@ impl Invoker {
             }
             Body::received(body, read_timeout, Some(entry.unread()))
         });
-        // Once: a function none of whose replicas listens is not found by asking all of them. The
-        // list may have changed since: that is why nobody was there.
-        let next = || lease.pick_another(&function.endpoints.load()).map(|other| &other.proxy);
+        // Once: a function none of whose replicas listens is not found by asking all of them.
+        let (registry, settings, lease) = (&*self.registry, &self.settings, &*lease);
+        let next = || -> Next<'_> {
+            Box::pin(async move {
+                let other = place::another(registry, lease, settings, deadline).await?;
+                Some(&other.proxy)
+            })
+        };
         match pin!(first.proxy.call_or(request, context, &marks.added(), next)).await {
             Ok(response) => response,
             Err(error) => {

@@ -19,6 +19,7 @@ pub mod logs;
 pub mod metrics;
 pub mod namespaces;
 mod private_file;
+pub mod promises;
 pub mod provider;
 pub mod registry;
 pub mod respond;
@@ -105,8 +106,15 @@ fn run<W: Future<Output = Result<(), Failure>>>(
     let runtime = watchdog::runtimes::current().map_err(|error| Failure::failed(&error))?;
     let result = runtime.block_on(async {
         let mut stop = Stop::listen().map_err(|error| Failure::failed(&error))?;
-        let gateway = Gateway::start(settings, environment, Arc::clone(&log));
-        let gateway = gateway.await.map_err(|error| Failure::failed(&error))?;
+        let starting = Gateway::start(settings, environment, Arc::clone(&log));
+        let gateway = tokio::select! {
+            started = starting => started.map_err(|error| Failure::failed(&error))?,
+            // The back end may be silent for long.
+            signal = stop.asked() => {
+                tracing::info!("{signal}");
+                return Ok(());
+            }
+        };
         let result = tokio::select! {
             signal = stop.asked() => {
                 tracing::info!("{signal}");

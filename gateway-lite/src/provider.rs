@@ -132,7 +132,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     async fn list(&self) -> Result<Vec<Instance>>;
 
     /// Brings what instances of `spec` are made from: fetches an image that is not there, checks
-    /// that a directory is. May take minutes; dropped, it goes on in the background where it can.
+    /// that a directory is. May take minutes; dropped, it is cancelled where it can be.
     ///
     /// # Errors
     /// [`Invalid`](crate::error::Error::Invalid) with the back end's words when there is no such

@@ -21,6 +21,7 @@ use crate::{
     metrics,
     namespaces::Namespaces,
     private_file,
+    promises::Promises,
     provider::{
         Provider,
         docker::{self, Containers},
@@ -80,6 +81,7 @@ impl Gateway {
         let credentials = credentials(settings)?;
         let secrets = Arc::new(Secrets::open(data)?);
         let namespaces = Arc::new(Namespaces::open(data)?);
+        let promises = Promises::open(data)?;
         let listener = server::bind(SocketAddr::new(settings.address, settings.port))?;
         let address = listener.local_addr()?;
         let metrics_listener =
@@ -95,6 +97,7 @@ impl Gateway {
             Arc::clone(&registry),
             asked,
             Arc::clone(&secrets),
+            promises,
             control::Settings { longest_call: settings.upstream_timeout, ..Default::default() },
         )
         .await?;

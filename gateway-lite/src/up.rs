@@ -17,7 +17,7 @@ use crate::{
     cli::Up,
     env::{self, Environment},
     error::{Error, Result},
-    function::FunctionSpec,
+    function::{FunctionSpec, NOT_YET},
     provider::docker,
     settings::{ProviderKind, Settings},
 };
@@ -199,7 +199,9 @@ async fn wait(client: &Client, functions: &[Planned]) -> Result<(String, Vec<Str
             }
             if let Some(problem) = status.problem.filter(|problem| told.as_ref() != Some(problem)) {
                 say(&format!("{}: {problem}", spec.service));
-                until = until.min(Instant::now() + WRONG);
+                if !problem.starts_with(NOT_YET) {
+                    until = until.min(Instant::now() + WRONG);
+                }
                 told = Some(problem);
             }
             if Instant::now() >= until {

@@ -16,6 +16,7 @@ use gateway_lite::{
     control::{Accepted, Control, Settings},
     error::Error,
     function::{FunctionId, FunctionSpec},
+    promises::Promises,
     provider::{Provider, process},
     registry::{Function, Registry},
     secrets::Secrets,
@@ -76,7 +77,9 @@ impl Machine {
         let registry = Arc::new(registry);
         let secrets = Arc::new(Secrets::open(&self.data()).unwrap());
         let known = Arc::clone(&registry);
-        let control = Control::start(provider, known, asked, secrets, Settings::default());
+        let promises = Promises::open(&self.data()).unwrap();
+        let control =
+            Control::start(provider, known, asked, secrets, promises, Settings::default());
         Gateway { control: control.await.unwrap(), registry }
     }
 

@@ -212,6 +212,38 @@ async fn what_died_while_no_gateway_ran_is_started_again() {
 }
 
 #[tokio::test]
+async fn instance_that_cannot_be_read_is_told_with_its_processes_and_not_doubled() {
+    let machine = machine();
+    let provider = machine.open().await;
+    let id = provider.create(&machine.order("torn")).await.unwrap().id;
+    provider.start(&id).await.unwrap();
+    let directory = machine.instance("torn", &id);
+    let whole = fs::read(directory.join("instance.json")).unwrap();
+    let pid = record(&directory)["process"]["pid"].to_string();
+    drop(provider);
+    fs::write(directory.join("instance.json"), &whole[..whole.len() / 2]).unwrap();
+    let provider = machine.open().await;
+    assert!(provider.list().await.unwrap().is_empty());
+    match provider.create(&machine.order("torn")).await {
+        Err(Error::Conflict(text)) => {
+            let named = [directory.to_str().unwrap(), &pid, "still run"];
+            assert!(named.iter().all(|word| text.contains(word)), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let other = provider.create(&machine.order("other")).await.unwrap().id;
+    provider.remove(&other).await.unwrap();
+    drop(provider);
+    // Put right, it is what it was.
+    fs::write(directory.join("instance.json"), &whole).unwrap();
+    let provider = machine.open().await;
+    assert!(matches!(provider.list().await.unwrap()[0].state, State::Running { .. }));
+    assert_eq!(record(&directory)["process"]["pid"].to_string(), pid);
+    provider.remove(&id).await.unwrap();
+    provider.create(&machine.order("torn")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_directory_that_is_gone_is_named_and_nothing_is_started() {
     let machine = machine();
     let provider = machine.open().await;

@@ -6,6 +6,7 @@
 
 use std::{
     net::IpAddr,
+    pin::Pin,
     time::{Duration, Instant},
 };
 
@@ -74,6 +75,9 @@ pub struct Context {
     pub strip: usize,
 }
 
+/// Another authority, which may have to be waited for. Boxed: hardly any request asks for one.
+pub type Next<'a> = Pin<Box<dyn Future<Output = Option<&'a Proxy>> + Send + 'a>>;
+
 /// A request that had no answer.
 struct Unanswered {
     error: Error,
@@ -124,7 +128,7 @@ impl Proxy {
         request: Request<Body>,
         context: Context,
     ) -> impl Future<Output = Result<Response<Body>, Error>> {
-        self.call_or(request, context, &[], || None)
+        self.call_or(request, context, &[], || Box::pin(std::future::ready(None)))
     }
 
     /// [`call`](Self::call) that goes on to the `next` authority when no connection could be made,
@@ -138,7 +142,7 @@ impl Proxy {
         mut request: Request<Body>,
         context: Context,
         added: &[(&HeaderName, &HeaderValue)],
-        mut next: impl FnMut() -> Option<&'a Self>,
+        mut next: impl FnMut() -> Next<'a>,
     ) -> Result<Response<Body>, Error> {
         let started = Instant::now();
         // HTTP/1.0 has no `Upgrade` (RFC 9110 section 7.8).
@@ -157,12 +161,11 @@ impl Proxy {
             match chosen.send(&parts.method, upload, deadline).await {
                 Ok(answered) => break answered,
                 // Whoever is asked for another authority counts on its being tried.
-                Err(Unanswered { error, unsent }) => {
-                    match unsent.and_then(|it| Some((it, next()?))) {
-                        Some((unsent, next)) => (upload, chosen) = (unsent, next),
-                        None => return Err(error),
-                    }
-                }
+                Err(Unanswered { error, unsent: Some(unsent) }) => match next().await {
+                    Some(next) => (upload, chosen) = (unsent, next),
+                    None => return Err(error),
+                },
+                Err(Unanswered { error, unsent: None }) => return Err(error),
             }
         };
         drop(parts);

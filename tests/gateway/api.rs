@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use crate::gateway;
 
 on_every_provider! {
+    array_in_the_place_of_an_object_is_refused
+    quantities_of_kubernetes_are_taken
+    mistakes_are_named_alike
     info_has_everything_that_faas_cli_looks_into
     paths_and_methods_that_are_not_there_are_refused
     probes_and_the_root_need_no_credentials
@@ -362,7 +365,60 @@ fn long_bodies_are_refused_and_harm_nobody(provider: Provider) {
     let gateway = gateway(provider);
     let big = Gateway::system(&gateway, Request::post("/system/functions", "x".repeat(8 << 20)));
     assert_eq!(big.status(), 413, "{}", big.text());
+    assert!(big.text().contains(&(4 << 20).to_string()), "the limit is not named: {}", big.text());
     let open = Request::post("/system/functions", "x".repeat(8 << 20));
     assert_eq!(gateway.call(&open).status(), 401);
     assert_eq!(gateway.json("/system/functions"), json!([]));
+}
+
+fn array_in_the_place_of_an_object_is_refused(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.run(&Function::cat("f"));
+    let image = provider.image(gateway.temp_dir());
+    for (method, path, body) in [
+        ("POST", "/system/functions", json!(["g", image, "", "cat"])),
+        ("PUT", "/system/functions", json!(["f", image, "", "cat"])),
+        ("DELETE", "/system/functions", json!(["f", ""])),
+        ("POST", "/system/scale-function/f", json!(["f", 2, ""])),
+        ("POST", "/system/secrets", json!(["s", "", "value", ""])),
+        ("DELETE", "/system/secrets", json!(["s", "", "", ""])),
+        ("POST", "/system/namespace/", json!(["n"])),
+        ("POST", "/system/alert", json!([[]])),
+    ] {
+        let response = gateway.send(method, path, &body);
+        let text = response.text();
+        assert_eq!(response.status(), 400, "{method} {path}: {text}");
+        assert!(text.contains("array") && text.contains("object"), "{method} {path}: {text}");
+    }
+    assert_eq!(gateway.json("/system/functions").as_array().unwrap().len(), 1);
+    assert_eq!(gateway.json("/system/secrets"), json!([]));
+}
+
+fn mistakes_are_named_alike(provider: Provider) {
+    let gateway = gateway(provider);
+    for query in ["", "?name=", "?name=&tail=5"] {
+        let response = gateway.system(Request::get(&format!("/system/logs{query}")));
+        assert_eq!(response.status(), 400, "{query}: {}", response.text());
+        assert!(response.text().contains("?name=FUNCTION"), "{query}: {}", response.text());
+    }
+    let unknown = json!({ "functionName": "nobody", "serviceName": "nobody", "replicas": 1 });
+    for response in [
+        gateway.system(Request::get("/system/function/nobody")),
+        gateway.system(Request::get("/system/logs?name=nobody")),
+        gateway.send("POST", "/system/scale-function/nobody", &unknown),
+        gateway.send("DELETE", "/system/functions", &unknown),
+        gateway.try_update(&Function::cat("nobody")),
+    ] {
+        assert_eq!(response.status(), 404);
+        assert_eq!(response.text(), "no such function: nobody.openfaas-fn\n");
+    }
+}
+
+fn quantities_of_kubernetes_are_taken(provider: Provider) {
+    let gateway = gateway(provider);
+    for (name, memory, cpu) in [("a", "128e6", "1n"), ("b", "134217728000m", "250000u")] {
+        let limits = json!({ "memory": memory, "cpu": cpu });
+        gateway.deploy(&Function::cat(name).set("limits", limits.clone()));
+        assert_eq!(gateway.status(name)["limits"], limits);
+    }
 }

@@ -17,6 +17,7 @@ on_every_provider! {
     timeout_of_a_function_wins_over_the_gateways
     callers_wait_while_the_first_replica_starts
     function_that_never_starts_is_503_with_a_reason
+    function_that_is_not_ready_says_what_is_waited_for
     callers_that_wait_are_bounded
     waiting_callers_learn_that_the_function_went
     request_that_is_none_is_refused
@@ -99,6 +100,26 @@ fn function_that_never_starts_is_503_with_a_reason(provider: Provider) {
     assert_own(&gateway.get("/function/f"), 503, "f.openfaas-fn");
     assert!(begun.elapsed() >= Duration::from_millis(500), "{:?}", begun.elapsed());
     assert_eq!(gateway.status("f")["availableReplicas"], 0);
+}
+
+fn function_that_is_not_ready_says_what_is_waited_for(provider: Provider) {
+    let gateway = gateway(provider);
+    gateway.deploy(&never_ready());
+    e2e::eventually(e2e::DEADLINE, "an explanation", || {
+        let status = gateway.status("f");
+        let problem = status["problem"].as_str().unwrap_or_default();
+        problem.contains("GET /_/ready is answered 503")
+            && problem.contains("does it listen at http://127.0.0.1:1?")
+    });
+    // As after an orderly end, which is no failure of the function's.
+    let gateway = gateway.stopped_and_restarted();
+    e2e::eventually(e2e::DEADLINE, "the same explanation", || {
+        let status = gateway.status("f");
+        let problem = status["problem"].as_str().unwrap_or_default();
+        assert!(!problem.contains("ended while no gateway ran"), "{problem}");
+        problem.contains("GET /_/ready is answered 503")
+    });
+    gateway.remove("f");
 }
 
 fn callers_that_wait_are_bounded(provider: Provider) {

@@ -128,5 +128,10 @@ fn function_that_crashes_again_and_again_is_tried_less_often(provider: Provider)
     assert_eq!(gateway.status("f")["availableReplicas"], 0);
     let problem = gateway.status("f")["problem"].as_str().unwrap_or_default().to_owned();
     assert!(!problem.is_empty(), "nobody learns why: {}", gateway.status("f"));
+    if provider == Provider::Process {
+        assert_eq!(problem.matches("exit status 1").count(), 1, "{problem}");
+        // As often as it dies: of the same.
+        assert_eq!(gateway.log().matches("dying").count(), 1, "{}", gateway.log());
+    }
     gateway.remove("f");
 }

@@ -9,6 +9,7 @@ use crate::{gateway, launch};
 
 on_every_provider! {
     call_goes_to_another_replica_when_nothing_was_sent
+    call_waits_for_a_lone_replica_that_has_just_died
     call_is_502_when_no_replica_is_left
     call_that_was_sent_is_not_repeated
     call_that_hangs_on_its_replica_is_504_and_not_repeated
@@ -73,6 +74,22 @@ fn call_is_502_when_no_replica_is_left(provider: Provider) {
     e2e::eventually(e2e::DEADLINE, "it to be counted", || {
         gateway.metrics().get("gateway_function_invocation_total", &labels) == Some(1.0)
     });
+}
+
+fn call_waits_for_a_lone_replica_that_has_just_died(provider: Provider) {
+    let gateway = gateway(provider);
+    // Each only once: what dies again and again is started less and less often.
+    for name in ["f", "g"] {
+        gateway.run(&Function::cat(name));
+        let before = gateway.replica_pids(name);
+        gateway.kill_replicas(name);
+        // All of it: until then its socket takes what nobody will read.
+        e2e::eventually(e2e::DEADLINE, "it to be dead", || {
+            before.iter().all(|pid| e2e::procfs::read(u32::try_from(*pid).unwrap()).is_none())
+        });
+        let response = gateway.post(&format!("/function/{name}"), "x");
+        assert_eq!((response.status(), response.text().as_str()), (200, "x"));
+    }
 }
 
 /// Counts what it was told to do, and takes its watchdog along.

@@ -42,7 +42,7 @@ pub(super) async fn get(
     let id = named(&name, query.namespace.as_deref())?;
     let function = api.registry.get(&id).ok_or_else(|| unknown(&id))?;
     let usage = match query.usage.as_deref() {
-        Some("1" | "true") => Some(api.control.usage(&id).await),
+        Some("1" | "true") => api.control.usage(&id).await,
         _ => None,
     };
     Ok(super::show(&status(&function, usage)))

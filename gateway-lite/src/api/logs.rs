@@ -12,7 +12,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{Api, functions};
 use crate::{
-    error::Result,
+    error::{Error, Result},
     logs::{self, Message},
     provider::Lines,
 };
@@ -32,8 +32,11 @@ pub(super) async fn get(State(api): State<Api>, Query(asked): Query<Asked>) -> R
         Ok(query) => query,
         Err(text) => return Ok((StatusCode::UNPROCESSABLE_ENTITY, text).into_response()),
     };
-    let id =
-        functions::named(asked.name.as_deref().unwrap_or_default(), asked.namespace.as_deref())?;
+    let Some(name) = asked.name.as_deref().filter(|name| !name.is_empty()) else {
+        let text = "the query has no name: say whose logs, with ?name=FUNCTION".to_owned();
+        return Err(Error::Invalid(text));
+    };
+    let id = functions::named(name, asked.namespace.as_deref())?;
     if api.registry.get(&id).is_none() {
         return Err(functions::unknown(&id));
     }

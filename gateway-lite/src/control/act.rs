@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::{
     Control,
-    cell::{Cell, Leaving, Life},
+    cell::{Cell, Life},
     plan::{Step, plan},
+    replica::{Leaving, pause_after},
     scaling,
 };
 use crate::{
@@ -176,8 +177,7 @@ impl Control {
                 tracing::warn!("{}: replica {id} does not end: {error}", cell.id());
                 cell.change(|known| {
                     known.failures += 1;
-                    known.retry_at =
-                        Some(Instant::now() + super::cell::pause_after(known.failures));
+                    known.retry_at = Some(Instant::now() + pause_after(known.failures));
                     if let Some(replica) = known.replicas.get_mut(&id) {
                         replica.leaving = None;
                     }
@@ -244,7 +244,7 @@ impl Control {
     pub(super) fn note(cell: &Arc<Cell>, error: &Error) {
         let is_news = cell.change(|known| {
             known.failures = known.failures.saturating_add(1);
-            known.retry_at = Some(Instant::now() + super::cell::pause_after(known.failures));
+            known.retry_at = Some(Instant::now() + pause_after(known.failures));
             known.trouble.replace(error.to_string()) != Some(error.to_string())
         });
         if is_news {

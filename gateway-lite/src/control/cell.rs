@@ -6,29 +6,23 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, task::AbortHandle, time::Instant};
+use tokio::{sync::watch, time::Instant};
 
 use super::{
-    plan::{Condition, Seen, View},
-    probe, scaling,
+    plan::{Seen, View},
+    probe,
+    replica::{Leaving, Probe, Replica, hint},
+    scaling,
 };
 use crate::{
+    error::Error,
     function::FunctionId,
     provider::{Instance, State},
     registry::{Endpoint, Function, Revision},
 };
 
-/// Pauses before something is tried again: doubled up to 30 s.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
 /// A replica that was ready for so long has no bad record any more.
 const STEADY: Duration = Duration::from_secs(60);
-
-/// The pause after `failures` of them.
-pub(super) fn pause_after(failures: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
-}
 
 /// Where a function is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,109 +69,6 @@ pub(super) struct Known {
     calls: (u64, Instant),
 }
 
-/// One instance.
-#[derive(Debug)]
-pub(super) struct Replica {
-    /// As the provider told it last.
-    pub(super) instance: Instance,
-    /// What calls use, once it is ready.
-    pub(super) endpoint: Option<Arc<Endpoint>>,
-    /// Whether it takes no calls any more, and what becomes of it.
-    pub(super) leaving: Option<Leaving>,
-    /// Whether it is written down that it is to be parked, which holds until it is started anew.
-    pub(super) is_dismissed: bool,
-    /// How often it stopped running by itself.
-    pub(super) failures: u32,
-    /// Since when it does not run.
-    pub(super) failing_since: Option<Instant>,
-    /// Why it stopped running last, while that may still be the matter with it.
-    stopped_by: Option<String>,
-    ready_since: Option<Instant>,
-    probe: Option<Probe>,
-}
-
-/// What becomes of an instance that is on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leaving {
-    /// It is parked.
-    ToPark,
-    /// It is removed.
-    ForGood,
-}
-
-/// A probe under way; ends with this.
-#[derive(Debug)]
-struct Probe(AbortHandle);
-
-impl Drop for Probe {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Replica {
-    fn new(instance: Instance) -> Self {
-        Self {
-            instance,
-            endpoint: None,
-            leaving: None,
-            is_dismissed: false,
-            failures: 0,
-            failing_since: None,
-            stopped_by: None,
-            ready_since: None,
-            probe: None,
-        }
-    }
-
-    /// When one that somebody else ended is started again.
-    fn restart_at(&self) -> Option<Instant> {
-        let ended = matches!(self.instance.state, State::Ended { .. });
-        self.failing_since.filter(|_| ended).map(|since| since + pause_after(self.failures))
-    }
-
-    /// When to look again at one that failed and that the provider starts again by itself, or says
-    /// so: it may have left it after all, of which it tells nobody (Docker, after `docker kill`, has it
-    /// running for a moment longer than its end is told).
-    fn look_at(&self) -> Option<Instant> {
-        let is_doubtful = match self.instance.state {
-            State::Failing { .. } => true,
-            State::Running { .. } => self.endpoint.is_none() && self.stopped_by.is_some(),
-            State::Ended { .. } | State::Parked => false,
-        };
-        is_doubtful.then(|| Instant::now() + pause_after(self.failures))
-    }
-
-    fn condition(&self) -> Condition {
-        match &self.instance.state {
-            _ if self.leaving == Some(Leaving::ToPark) => Condition::Parking,
-            State::Parked => Condition::Parked,
-            // It did not end, and may be wanted again.
-            State::Running { .. } if self.is_dismissed => Condition::Ended,
-            State::Running { .. } if self.endpoint.is_some() => Condition::Ready,
-            State::Running { .. } => Condition::Starting,
-            State::Ended { .. } if self.restart_at().is_none_or(|at| at <= Instant::now()) => {
-                Condition::Ended
-            }
-            State::Ended { .. } | State::Failing { .. } => Condition::Failing,
-        }
-    }
-
-    /// Why it takes no calls, if it should: it does not run, or runs again after it failed and has
-    /// not become ready. One that dies as often as it is started is seen at either time.
-    pub(super) fn complaint(&self) -> Option<&str> {
-        match &self.instance.state {
-            State::Failing { why } | State::Ended { why } => Some(why),
-            State::Running { .. } if self.endpoint.is_none() => self.stopped_by.as_deref(),
-            State::Parked | State::Running { .. } => None,
-        }
-    }
-
-    fn withdraw(&mut self) {
-        (self.endpoint, self.probe, self.ready_since) = (None, None, None);
-    }
-}
-
 impl Cell {
     /// One without instances.
     pub(super) fn new(function: Function, life: Life) -> Arc<Self> {
@@ -202,6 +93,25 @@ impl Cell {
     /// Its name.
     pub(super) fn id(&self) -> &FunctionId {
         &self.function.id
+    }
+
+    /// Whether its first version is being brought into service right now.
+    pub(super) fn is_on_its_way(&self) -> bool {
+        self.known().life == Life::Unborn && self.turn.try_lock().is_err()
+    }
+
+    /// Why there cannot be another function of this name now.
+    pub(super) fn is_taken(&self) -> Error {
+        let id = self.id();
+        Error::Conflict(if *self.doom.borrow() || self.known().life == Life::Doomed {
+            format!("function {id} is being removed: try again when it is gone")
+        } else if self.is_on_its_way() {
+            let what = self.function.problem.load();
+            let what = what.as_deref().map(|what| format!(" ({what})")).unwrap_or_default();
+            format!("function {id} is not deployed yet{what}: wait for it, or remove it first")
+        } else {
+            format!("function {id} is there already: update it, or remove it first")
+        })
     }
 
     /// Held for a moment, never while something is waited for.
@@ -285,8 +195,10 @@ impl Cell {
         instance: &Instance,
     ) -> impl Future<Output = ()> + use<> {
         let policy = super::policy_of(&instance.spec);
+        let hint = hint(&instance.spec);
         async move {
-            probe::ready(endpoint.target.clone(), &policy).await;
+            let explain = |why: String| self.explain(&endpoint, why + &hint);
+            probe::ready(endpoint.target.clone(), &policy, explain).await;
             self.change(|known| {
                 if let Some(replica) = known.replicas.get_mut(&endpoint.instance)
                     && replica.leaving.is_none()
@@ -294,7 +206,22 @@ impl Cell {
                 {
                     replica.ready_since = Some(Instant::now());
                     replica.endpoint = Some(Arc::new(endpoint));
-                    replica.probe = None;
+                    (replica.probe, replica.waits_for) = (None, None);
+                }
+            });
+        }
+    }
+
+    /// Notes why a replica is not ready.
+    fn explain(&self, endpoint: &Endpoint, why: String) {
+        let is_news = |known: &Known| {
+            let replica = known.replicas.get(&endpoint.instance);
+            replica.is_some_and(|replica| replica.waits_for.as_ref() != Some(&why))
+        };
+        if is_news(&self.known()) {
+            self.change(|known| {
+                if let Some(replica) = known.replicas.get_mut(&endpoint.instance) {
+                    replica.waits_for = Some(why);
                 }
             });
         }
@@ -383,10 +310,14 @@ impl Cell {
         if !is_same {
             self.function.serve_by(ready);
         }
-        let failing = known.replicas.values().filter(|one| one.instance.revision == serving);
-        let failing = failing.filter(|_| !is_served).find_map(Replica::complaint);
+        let of_serving =
+            || known.replicas.values().filter(|one| one.instance.revision == serving && !is_served);
+        // What is the matter now says more than why it was started anew.
+        let waiting = of_serving().find_map(Replica::delay);
+        let failing = of_serving().find_map(Replica::complaint);
         let failing = failing.map(|why| format!("no replica runs: {why}"));
-        let trouble: Vec<_> = failing.into_iter().chain(known.trouble.clone()).collect();
+        let trouble: Vec<_> =
+            waiting.or(failing).into_iter().chain(known.trouble.clone()).collect();
         let trouble = (!trouble.is_empty()).then(|| trouble.join("; "));
         if self.function.problem.load().as_deref() != trouble.as_ref() {
             self.function.blame(trouble);

@@ -46,6 +46,10 @@ impl Control {
     /// A function that is there, and its turn.
     pub(super) async fn take(&self, id: &FunctionId) -> Result<(Arc<Cell>, Turn)> {
         let cell = self.cell(id)?;
+        if cell.is_on_its_way() {
+            // That may take minutes, and end in nothing.
+            return Err(cell.is_taken());
+        }
         let turn = self.turn(&cell, Instant::now() + self.settings.answer_within).await?;
         // It may have been removed while we waited, and another one made.
         if !Arc::ptr_eq(&self.cell(id)?, &cell) || *cell.doom.borrow() {
@@ -68,7 +72,6 @@ impl Control {
             let (result, answer) = match timeout(this.settings.answer_within, &mut work).await {
                 Ok(result) => (result, Some(answer)),
                 Err(_) => {
-                    this.show_unborn(&cell, &change);
                     // Nobody may be there to hear it; the work goes on.
                     let _ = answer.send(Ok(Accepted::InBackground));
                     (work.await, None)
@@ -87,7 +90,7 @@ impl Control {
         })
     }
 
-    async fn work(self: &Arc<Self>, cell: &Arc<Cell>, change: &Change) -> Result<()> {
+    pub(super) async fn work(self: &Arc<Self>, cell: &Arc<Cell>, change: &Change) -> Result<()> {
         match change {
             Change::Deploy => self.begin(cell).await,
             Change::Update(goal) => self.roll(cell, Arc::clone(goal)).await,
@@ -106,17 +109,14 @@ impl Control {
         }
     }
 
-    /// A first version that takes long can be looked at while it does.
-    fn show_unborn(&self, cell: &Arc<Cell>, change: &Change) {
-        if matches!(change, Change::Deploy) {
-            let image = &cell.function.revision.load().spec.image;
-            let text = format!("{image} is still being brought here, or started");
-            cell.change(|known| known.trouble = Some(text));
-            self.registry.insert(&cell.function);
+    /// Nothing is promised any more, unless somebody has begun to remove it.
+    fn is_deployed(&self, cell: &Cell) {
+        if !*cell.doom.borrow() {
+            self.promises.keep(cell.id());
         }
     }
 
-    fn conclude(
+    pub(super) fn conclude(
         self: &Arc<Self>,
         cell: &Arc<Cell>,
         change: &Change,
@@ -126,18 +126,25 @@ impl Control {
         match (change, result) {
             (Change::Deploy, Ok(())) => {
                 cell.change(|known| known.trouble = None);
-                self.registry.insert(&cell.function);
+                self.is_deployed(cell);
             }
+            // Who removes it goes on with it.
+            (Change::Deploy, Err(_)) if *cell.doom.borrow() && is_late => {}
             (Change::Deploy, Err(_)) if !is_late => {
                 if cell.known().replicas.is_empty() {
                     self.forget(cell);
                 } else {
                     // The loop clears up.
+                    self.promise_to_remove(cell.id());
                     cell.known().life = Life::Doomed;
                 }
             }
             (Change::Remove, Ok(())) => self.forget(cell),
             (_, Ok(())) => {
+                if matches!(change, Change::Update(_)) {
+                    // It may have taken the place of a first version that failed.
+                    self.is_deployed(cell);
+                }
                 cell.change(|known| {
                     (known.trouble, known.failures, known.retry_at) = (None, 0, None);
                 });

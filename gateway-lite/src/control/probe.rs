@@ -25,14 +25,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A replica that takes longer for one answer is not ready.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// Returns once the replica at `target` says that it takes calls.
-pub(super) async fn ready(target: Target, policy: &Policy) {
+/// A start that takes longer is explained.
+const UNEXPLAINED: Duration = Duration::from_secs(2);
+
+/// Returns once the replica at `target` says that it takes calls. `explain` is told what is waited
+/// for meanwhile.
+pub(super) async fn ready(target: Target, policy: &Policy, explain: impl Fn(String)) {
     // Not the proxy of its calls: its connections belong to the event loops that make them.
     let proxy = Proxy::new(target, "", modes::ZeroCopy::Off);
     let path = policy.ready_path.as_deref().unwrap_or(READY_PATH);
     let begun = tokio::time::Instant::now();
     let mut pause = SHORTEST;
-    while !says_ready(&proxy, path).await {
+    while let Err(why) = says_ready(&proxy, path).await {
+        if begun.elapsed() >= UNEXPLAINED {
+            explain(why);
+        }
         tokio::time::sleep(pause).await;
         let longest = if begun.elapsed() < PATIENCE { USUAL } else { LONGEST };
         pause = (pause * 2).min(longest);
@@ -41,13 +48,20 @@ pub(super) async fn ready(target: Target, policy: &Policy) {
 
 /// Old watchdogs have no such path and answer as their function does, so anything but a refusal to
 /// serve is a yes: 2xx to 4xx.
-async fn says_ready(proxy: &Proxy, path: &str) -> bool {
+async fn says_ready(proxy: &Proxy, path: &str) -> Result<(), String> {
     let Ok(request) = Request::builder().method(Method::GET).uri(path).body(Body::empty()) else {
         // No path at all: what connects is ready.
-        return proxy.accepts().await;
+        let nobody = || format!("nobody listens at {}", proxy.authority());
+        return if proxy.accepts().await { Ok(()) } else { Err(nobody()) };
     };
     let context = Context { deadline: Some(Deadline::after(ANSWER)), ..Context::default() };
-    proxy.call(request, context).await.is_ok_and(|answer| !answer.status().is_server_error())
+    match proxy.call(request, context).await {
+        Ok(answer) if answer.status().is_server_error() => {
+            Err(format!("GET {path} is answered {}", answer.status()))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("GET {path}: {error}")),
+    }
 }
 
 #[cfg(test)]
@@ -89,7 +103,9 @@ mod tests {
     async fn refusals_are_waited_out() {
         let answers = &["503 Service Unavailable", "500 Oops", "502 Bad Gateway", "404 Not Found"];
         let (target, asked) = server(answers).await;
-        tokio::time::timeout(Duration::from_secs(20), ready(target, &policy())).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), ready(target, &policy(), drop))
+            .await
+            .unwrap();
         assert_eq!(asked.load(Ordering::SeqCst), 4);
     }
 
@@ -103,6 +119,7 @@ mod tests {
             "",
             modes::ZeroCopy::Off,
         );
-        assert!(!says_ready(&proxy, "/up").await);
+        let why = says_ready(&proxy, "/up").await.unwrap_err();
+        assert!(why.contains(&port.to_string()), "{why}");
     }
 }

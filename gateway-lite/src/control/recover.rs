@@ -5,10 +5,13 @@ use std::sync::{Arc, atomic::Ordering};
 use super::{
     Control,
     cell::{Cell, Life},
+    change::Change,
     policy_of,
 };
 use crate::{
+    error::{Error, Result},
     function::FunctionId,
+    promises::Promise,
     provider::{Instance, State},
     registry::{Function, Revision},
 };
@@ -84,6 +87,44 @@ impl Control {
             });
         }
         Some(cell)
+    }
+
+    /// Goes on with what a gateway before this one has promised, beside what instances show.
+    pub(super) fn go_on(self: &Arc<Self>) -> Result<()> {
+        let all = self.promises.all().map_err(|error| Error::Failed(error.to_string()))?;
+        for (id, promise) in all {
+            let cell = self.cells().get(&id).cloned();
+            match (promise, cell) {
+                (Promise::Remove, Some(cell)) => {
+                    tracing::info!("{id}: its removal goes on");
+                    cell.doom.send_replace(true);
+                    cell.known().life = Life::Doomed;
+                    self.tend_soon(&cell);
+                }
+                (Promise::Remove, None) => self.promises.keep(&id),
+                (Promise::Deploy { .. }, Some(cell)) => {
+                    // Some of its instances are made, and say the rest; maybe none was started yet.
+                    let least = cell.function.revision.load().policy.min;
+                    cell.function.desired.fetch_max(least, Ordering::AcqRel);
+                    self.promises.keep(&id);
+                    self.tend_soon(&cell);
+                }
+                (Promise::Deploy { spec, deployed }, None) => {
+                    tracing::info!("{id}: its deployment goes on");
+                    let (policy, spec) = (policy_of(&spec), Arc::new(*spec));
+                    let revision = Revision { number: 1, spec, policy, deployed };
+                    let (cell, turn) = self.conceive(Function::new(id, revision))?;
+                    let this = Arc::clone(self);
+                    tokio::spawn(async move {
+                        let result = this.work(&cell, &Change::Deploy).await;
+                        this.conclude(&cell, &Change::Deploy, &result, true);
+                        drop(turn);
+                        this.nudge.notify_one();
+                    });
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,10 +7,12 @@ use tokio::time::Instant;
 
 use super::{
     Control,
-    cell::{Cell, Life, Replica},
+    cell::{Cell, Life},
+    replica::Replica,
 };
 use crate::{
     error::{Error, Result},
+    function::NOT_YET,
     provider::Lines,
     registry::Revision,
 };
@@ -30,7 +32,10 @@ impl Control {
     pub(super) async fn begin(self: &Arc<Self>, cell: &Arc<Cell>) -> Result<()> {
         let begun = tokio::select! {
             begun = async {
-                self.provider.prepare(&cell.function.revision.load().spec).await?;
+                let spec = Arc::clone(&cell.function.revision.load().spec);
+                self.provider.prepare(&spec).await?;
+                let text = format!("{NOT_YET}its replicas are being made");
+                cell.change(|known| known.trouble = Some(text));
                 self.settle(cell).await
             } => begun,
             () = cell.doomed() => Err(removed(cell)),

@@ -28,7 +28,7 @@ async fn deployed_function_serves_until_it_is_removed() {
     let control = &kitchen.control;
     assert_eq!(control.deploy(spec("good", &[(MIN, "2")])).await, Ok(Accepted::Done));
     kitchen.until_ready(1, 2).await;
-    assert_eq!(control.usage(&id()).await, Usage { cpu: 2.0, memory: 4.0 });
+    assert_eq!(control.usage(&id()).await, Some(Usage { cpu: 2.0, memory: 4.0 }));
     assert!(matches!(control.deploy(spec("good", &[])).await, Err(Error::Conflict(_))));
     assert_eq!(control.remove(&id()).await, Ok(Accepted::Done));
     assert!(kitchen.registry.get(&id()).is_none());
@@ -273,6 +273,48 @@ async fn long_deployment_goes_on_in_the_background() {
     kitchen.provider.arrived.send_replace(true);
     kitchen.until_ready(1, 1).await;
     eventually("the problem is over", || kitchen.function().problem.load().is_none()).await;
+}
+
+#[tokio::test]
+async fn next_gateway_goes_on_with_a_deployment() {
+    let settings = Settings { answer_within: Duration::from_millis(100), ..hasty() };
+    let kitchen = Kitchen::over("promised", Memory::start().await, settings).await;
+    assert_eq!(
+        kitchen.control.deploy(spec("slow", &[(MIN, "2")])).await,
+        Ok(Accepted::InBackground)
+    );
+    let deployed = kitchen.function().revision.load().deployed;
+    // One that is killed does nothing any more.
+    kitchen.control.cells()[&id()].doom.send_replace(true);
+    let kitchen = kitchen.again().await;
+    assert!(kitchen.function().problem.load_full().unwrap().contains("slow"));
+    assert_eq!(kitchen.function().revision.load().deployed, deployed);
+    kitchen.provider.arrived.send_replace(true);
+    kitchen.until_ready(1, 2).await;
+    // It is promised no more.
+    kitchen.control.scale(&id(), 0).await.unwrap();
+    kitchen.until_all(&[(1, State::Parked)]).await;
+    let kitchen = kitchen.again().await;
+    assert_eq!(kitchen.function().desired.load(Ordering::SeqCst), 0);
+    // One that was refused at once is not tried again.
+    kitchen.control.remove(&id()).await.unwrap();
+    assert!(kitchen.control.deploy(spec("missing", &[])).await.is_err());
+    let kitchen = kitchen.again().await;
+    assert!(kitchen.registry.get(&id()).is_none());
+}
+
+#[tokio::test]
+async fn next_gateway_starts_what_the_one_before_it_only_made() {
+    let provider = Memory::start().await;
+    left(&provider, "a", 1, "good", State::Parked);
+    let kitchen = Kitchen::over("made", provider, hasty()).await;
+    let revision = kitchen.function().revision.load_full();
+    let spec = Box::new(FunctionSpec::clone(&revision.spec));
+    let promise = Promise::Deploy { spec, deployed: revision.deployed };
+    kitchen.control.promises.make(&id(), &promise).unwrap();
+    let kitchen = kitchen.again().await;
+    kitchen.until_ready(1, 1).await;
+    kitchen.until_all(&[(1, kitchen.provider.running())]).await;
 }
 
 #[tokio::test]

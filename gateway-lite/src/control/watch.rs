@@ -13,8 +13,9 @@ use tokio::{
 
 use super::{
     Control,
-    cell::{Cell, Life, pause_after},
+    cell::{Cell, Life},
     plan::plan,
+    replica::pause_after,
     scaling::{self, Load},
 };
 use crate::{function::FunctionId, provider::Instance};
@@ -174,7 +175,8 @@ impl Control {
         for cell in cells {
             let revision = cell.function.revision.load_full();
             let desired = cell.function.desired.load(Ordering::Acquire);
-            if revision.policy.idle.is_none() || desired == 0 {
+            let is_live = cell.known().life == Life::Live;
+            if revision.policy.idle.is_none() || desired == 0 || !is_live {
                 continue;
             }
             let counts = &cell.function.counts;

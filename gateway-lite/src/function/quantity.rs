@@ -1,69 +1,81 @@
-//! Quantities as Kubernetes writes them: `64Mi`, `0.5`, `200m`, `1e3`.
+//! Quantities as Kubernetes writes them: `64Mi`, `0.5`, `200m`, `1e3`, `100000n`.
 
 use crate::error::{Error, Result};
 
-/// An amount in thousandths, so that `200m` is exact.
+/// An amount in billionths, the finest that Kubernetes knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Quantity(u128);
 
-/// Every suffix and what it multiplies by, in thousandths.
-const SUFFIXES: [(&str, u128); 13] = [
-    ("Ki", 1000 << 10),
-    ("Mi", 1000 << 20),
-    ("Gi", 1000 << 30),
-    ("Ti", 1000 << 40),
-    ("Pi", 1000 << 50),
-    ("Ei", 1000 << 60),
-    ("m", 1),
-    ("k", 1_000_000),
-    ("M", 1_000_000_000),
-    ("G", 1_000_000_000_000),
-    ("T", 1_000_000_000_000_000),
-    ("P", 1_000_000_000_000_000_000),
-    ("E", 1_000_000_000_000_000_000_000),
+/// One, in billionths.
+const ONE: u128 = 1_000_000_000;
+
+/// Every suffix and what it multiplies by, in billionths.
+const SUFFIXES: [(&str, u128); 16] = [
+    ("", ONE),
+    ("Ki", ONE << 10),
+    ("Mi", ONE << 20),
+    ("Gi", ONE << 30),
+    ("Ti", ONE << 40),
+    ("Pi", ONE << 50),
+    ("Ei", ONE << 60),
+    ("n", 1),
+    ("u", 1000),
+    ("m", 1_000_000),
+    ("k", ONE * 1000),
+    ("M", ONE * 1_000_000),
+    ("G", ONE * 1_000_000_000),
+    ("T", ONE * 1_000_000_000_000),
+    ("P", ONE * 1_000_000_000_000_000),
+    ("E", ONE * 1_000_000_000_000_000_000),
 ];
 
 impl Quantity {
-    /// Reads one. Fractions of a thousandth are rounded up, as Kubernetes does.
+    /// Reads one: digits with or without a fraction, and a suffix or a decimal exponent. Fractions of
+    /// a billionth are rounded up, as Kubernetes does.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix('+').unwrap_or(text);
-        let digits = text.bytes().take_while(|c| c.is_ascii_digit() || *c == b'.').count();
-        let (number, suffix) = text.split_at(digits);
-        let unit = if suffix.is_empty() {
-            1000
-        } else if let Some((_, unit)) = SUFFIXES.iter().find(|(name, _)| *name == suffix) {
-            *unit
-        } else {
-            let exponent: u32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-            10_u128.checked_pow(exponent)?.checked_mul(1000)?
+        let length = text.bytes().take_while(|c| c.is_ascii_digit() || *c == b'.').count();
+        let (number, suffix) = text.split_at(length);
+        let (unit, divisor) = match SUFFIXES.iter().find(|(name, _)| *name == suffix) {
+            Some((_, unit)) => (*unit, 1),
+            None => exponent(suffix.strip_prefix(['e', 'E'])?)?,
         };
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() && fraction.is_empty() {
+        let fraction = fraction.trim_end_matches('0');
+        if number.is_empty() || number == "." || fraction.contains('.') {
             return None;
         }
-        let digits = |text: &str| match text {
-            "" => Some(0),
-            _ if text.contains('.') => None,
-            _ => text.parse::<u128>().ok(),
-        };
+        let digits = format!("0{whole}{fraction}").parse::<u128>().ok()?;
         let parts = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-        let amount = digits(whole)?.checked_mul(unit)?;
-        let rest = digits(fraction)?.checked_mul(unit)?.div_ceil(parts);
-        amount.checked_add(rest).map(Self)
+        let amount = digits.checked_mul(unit)?.div_ceil(parts.checked_mul(divisor)?);
+        Some(Self(amount))
     }
 
     /// In whole units, rounded up: bytes, say.
     #[must_use]
     pub fn units(self) -> u128 {
-        self.0.div_ceil(1000)
+        self.0.div_ceil(ONE)
     }
 
-    /// In thousandths: milli-CPUs, say.
+    /// In thousandths, rounded up: milli-CPUs, say.
     #[must_use]
     pub fn thousandths(self) -> u128 {
-        self.0
+        self.0.div_ceil(ONE / 1000)
     }
+}
+
+/// What `3` or `-3` behind an `e` multiplies by, in billionths, and divides by.
+fn exponent(text: &str) -> Option<(u128, u128)> {
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let power = 10_u128.checked_pow(digits.parse().ok()?)?;
+    if is_negative { Some((ONE, power)) } else { Some((ONE.checked_mul(power)?, 1)) }
 }
 
 /// A limit or request of memory, in bytes.
@@ -109,19 +121,30 @@ mod tests {
             // A unit that people confuse with `M`: thousandths.
             ("128m", 1),
             ("+5", 5),
+            ("5.", 5),
+            ("1n", 1),
+            ("1500000u", 2),
+            ("64e+6", 64_000_000),
+            ("64000000e-3", 64_000),
+            ("1.000000000000000000000000000000000000000000Mi", 1 << 20),
+            ("0064", 64),
             (".5k", 500),
         ];
         for (text, bytes) in rows {
             assert_eq!(memory_bytes(text), Ok(bytes), "{text}");
         }
-        assert_eq!((cpus("200m"), cpus("0.5"), cpus("2")), (Ok(200), Ok(500), Ok(2000)));
+        let cpus: Vec<_> = ["200m", "0.5", "2", "1n", "100000000n", "250000u", "5e-1", "0.0001"]
+            .map(|text| cpus(text).unwrap())
+            .to_vec();
+        assert_eq!(cpus, [200, 500, 2000, 1, 100, 250, 500, 1]);
     }
 
     #[test]
     fn nothing_else_is() {
-        for text in
-            ["", ".", "x", "-1", "1.2.3", "1MB", "1e", "e3", "1e99", "0", "１", "1 Gi", "Mi"]
-        {
+        for text in [
+            "", ".", "x", "-1", "1.2.3", "1MB", "1e", "e3", "1e99", "0", "１", "1 Gi", "Mi",
+            "1e--3", "1e+-3", "1e3.0", "1..", "n", "1mi", "1K",
+        ] {
             assert!(memory_bytes(text).is_err(), "{text:?}");
         }
         assert!(cpus("1Ei").is_err() && cpus("0").is_err());

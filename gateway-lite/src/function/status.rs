@@ -5,6 +5,9 @@ use time::OffsetDateTime;
 
 use super::FunctionSpec;
 
+/// How the problem of a function begins that only has not started yet, as far as anybody knows.
+pub const NOT_YET: &str = "not ready yet: ";
+
 /// What was deployed, word for word, and live counts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,7 +31,7 @@ pub struct FunctionStatus {
     /// What keeps it from what was asked of it, if anything does; ours, and ignored by others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// What its replicas use now, if that was asked for.
+    /// What its replicas use now, if that was asked for and can be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }

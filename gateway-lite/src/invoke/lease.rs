@@ -49,9 +49,14 @@ impl Lease {
         Some(hold(&self.first, after.iter().chain(before))?)
     }
 
+    /// Whether another replica was tried instead of the first one.
+    pub(super) fn is_second(&self) -> bool {
+        self.second.get().is_some()
+    }
+
     /// Holds another replica instead, once: no connection could be made to the first one.
     pub(super) fn pick_another(&self, endpoints: &[Arc<Endpoint>]) -> Option<&Endpoint> {
-        if self.second.get().is_some() {
+        if self.is_second() {
             return None;
         }
         let first = self.first.get();

@@ -6,10 +6,14 @@ use std::{
 };
 
 use modes::Deadline;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Settings;
+use super::{Settings, lease::Lease};
 use crate::registry::{Endpoint, Function, Registry};
+
+/// How long the end of a replica may take to be noticed: one that refuses connections and is said
+/// to run for longer does so for a reason that waiting does not mend.
+const UNNOTICED: Duration = Duration::from_secs(2);
 
 /// Why a call found no replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +37,7 @@ pub(super) async fn endpoints(
     if !ready.is_empty() {
         return Ok(ready);
     }
-    let waiting = &function.counts.waiting;
-    if waiting.fetch_add(1, Ordering::AcqRel) >= settings.most_waiting {
-        waiting.fetch_sub(1, Ordering::AcqRel);
-        return Err(Unplaced::Crowded(settings.most_waiting));
-    }
-    let place = Place(function);
+    let place = Place::take(function, settings)?;
     let patience = settings.wait.min(deadline.remaining());
     let waited = timeout(patience, wait(registry, function)).await;
     drop(place);
@@ -66,8 +65,58 @@ async fn wait(
     }
 }
 
+/// Another replica than the one that no connection could be made to: one there is, or the one that
+/// is started in the place of a lone one that has just died.
+pub(super) async fn another<'a>(
+    registry: &Registry,
+    lease: &'a Lease,
+    settings: &Settings,
+    deadline: Deadline,
+) -> Option<&'a Endpoint> {
+    let function = lease.function();
+    if lease.is_second() {
+        return None;
+    }
+    if let Some(other) = lease.pick_another(&function.endpoints.load()) {
+        return Some(other);
+    }
+    let _place = Place::take(function, settings).ok()?;
+    let begun = Instant::now();
+    let until = begun + settings.wait.min(deadline.remaining());
+    loop {
+        let mut changed = std::pin::pin!(function.changed.notified());
+        // From here on no change is missed.
+        changed.as_mut().enable();
+        if function.is_gone() {
+            return None;
+        }
+        let ready = function.endpoints.load_full();
+        if let Some(other) = lease.pick_another(&ready) {
+            return Some(other);
+        }
+        let until = if ready.is_empty() {
+            registry.want(function);
+            until
+        } else {
+            until.min(begun + UNNOTICED)
+        };
+        timeout_at(until, changed).await.ok()?;
+    }
+}
+
 /// A place among those that wait.
 struct Place<'a>(&'a Function);
+
+impl<'a> Place<'a> {
+    fn take(function: &'a Function, settings: &Settings) -> Result<Self, Unplaced> {
+        let waiting = &function.counts.waiting;
+        if waiting.fetch_add(1, Ordering::AcqRel) >= settings.most_waiting {
+            waiting.fetch_sub(1, Ordering::AcqRel);
+            return Err(Unplaced::Crowded(settings.most_waiting));
+        }
+        Ok(Self(function))
+    }
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {

@@ -30,12 +30,13 @@ use std::{
 };
 
 use async_trait::async_trait;
+use modes::process::detached::marked;
 use rustix::fs::FlockOperation;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::{
-    directory::Root,
+    directory::{Place, Root},
     limits::Limits,
     record::{Desired, Record},
     slot::{Shared, Slot, blocking},
@@ -43,7 +44,7 @@ use self::{
 use super::{Info, Instance, LineStream, Lines, Order, Provider};
 use crate::{
     error::{Error, Result},
-    function::{FunctionSpec, Usage},
+    function::{FunctionId, FunctionSpec, Usage},
 };
 
 /// How long a gateway that ends may still hold the data.
@@ -78,6 +79,8 @@ pub struct Processes {
     root: Root,
     slots: Arc<RwLock<HashMap<String, Arc<Slot>>>>,
     shared: Arc<Shared>,
+    /// Directories of instances that could not be read: whose they are, and what is known of them.
+    unreadable: Arc<Vec<(FunctionId, PathBuf, String)>>,
     _close: DropGuard,
 }
 
@@ -131,7 +134,7 @@ impl Processes {
             closing: closing.clone(),
             _lock: lock,
         });
-        let mut slots = HashMap::new();
+        let (mut slots, mut unreadable) = (HashMap::new(), Vec::new());
         for (function, place, record) in root.list().map_err(failed)? {
             match record {
                 Ok(record) => {
@@ -141,13 +144,15 @@ impl Processes {
                 }
                 Err(error) => {
                     // Somebody wrote there: nothing is deleted that is not understood.
-                    let directory = place.directory.display();
-                    tracing::error!(%function, "{directory} holds no instance: {error}");
+                    let what = unread(&place, &error);
+                    tracing::error!(%function, "{what}");
+                    unreadable.push((function, place.directory, what));
                 }
             }
         }
         let slots = Arc::new(RwLock::new(slots));
-        Ok(Self { root, slots, shared, _close: closing.drop_guard() })
+        let unreadable = Arc::new(unreadable);
+        Ok(Self { root, slots, shared, unreadable, _close: closing.drop_guard() })
     }
 
     fn slots(&self) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<Slot>>> {
@@ -159,6 +164,22 @@ impl Processes {
         let found = self.slots().get(id).cloned();
         found.ok_or_else(|| Error::NotFound(format!("there is no instance {id}")))
     }
+}
+
+/// What is known of an instance whose record cannot be read, and what to do about it.
+fn unread(place: &Place, error: &std::io::Error) -> String {
+    let directory = place.directory.display();
+    let running = marked(environment::MARK, &place.id);
+    let running: Vec<_> = running.iter().map(i32::to_string).collect();
+    let (runs, end) = if running.is_empty() {
+        ("no process of it runs".to_owned(), "")
+    } else {
+        (format!("its processes {} still run", running.join(", ")), "end them and ")
+    };
+    format!(
+        "{directory}/instance.json cannot be read ({error}), and {runs}: put the file right and \
+         start the gateway again, or {end}delete the directory"
+    )
 }
 
 /// The directory of a function, which must be there.
@@ -215,7 +236,13 @@ impl Provider for Processes {
     async fn create(&self, order: &Order) -> Result<Instance> {
         let (root, shared) = (self.root.clone(), Arc::clone(&self.shared));
         let (order, slots) = (order.clone(), Arc::clone(&self.slots));
+        let unreadable = Arc::clone(&self.unreadable);
         blocking(move || {
+            // Another one beside it would be one too many, unseen.
+            let mut mine = unreadable.iter().filter(|(function, _, _)| *function == order.function);
+            if let Some((_, _, what)) = mine.find(|(_, directory, _)| directory.exists()) {
+                return Err(Error::Conflict(what.clone()));
+            }
             folder(&order.spec)?;
             let record = Record {
                 spec: Arc::clone(&order.spec),

@@ -50,11 +50,19 @@ pub(super) struct Place<'a> {
 /// Every function of `stack` that `filter` (`*` and `?` stand for anything) lets through.
 ///
 /// # Errors
-/// [`Error::Invalid`] with what is wrong with which function.
+/// [`Error::Invalid`] with what is wrong with which functions, a line each.
 pub(super) fn plan(stack: &Stack, filter: Option<&str>, place: Place<'_>) -> Result<Vec<Planned>> {
     let wanted = stack.functions.iter().filter(|(name, _)| filter.is_none_or(|f| is_like(name, f)));
-    let planned: Vec<_> =
-        wanted.map(|(name, part)| one(name, part, place)).collect::<Result<_>>()?;
+    let (mut planned, mut mistakes) = (Vec::new(), Vec::new());
+    for (name, part) in wanted {
+        match one(name, part, place) {
+            Ok(one) => planned.push(one),
+            Err(error) => mistakes.push(error.to_string()),
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(Error::Invalid(mistakes.join("\n")));
+    }
     if planned.is_empty() {
         let names: Vec<_> = stack.functions.keys().map(String::as_str).collect();
         let (filter, names) = (filter.unwrap_or_default(), names.join(", "));
@@ -278,5 +286,10 @@ mod tests {
             let error = planned(text, provider, dir.path()).unwrap_err().to_string();
             assert!(error.contains("function f") && error.contains(named), "{text}: {error}");
         }
+        let text = "functions: {f: {handler: ./gone}, g: {image: i}, h: {handler: .}}";
+        let error = planned(text, ProviderKind::Process, dir.path()).unwrap_err().to_string();
+        let lines: Vec<_> = error.lines().collect();
+        assert_eq!(lines.len(), 2, "{error}");
+        assert!(lines[0].contains("function f") && lines[1].contains("function g"), "{error}");
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct Yard {
     pub(crate) directory: TempDir,
     pub(crate) docker: Docker,
     pub(crate) socket: PathBuf,
-    network: String,
+    pub(crate) network: String,
 }
 
 /// `None` where no engine answers.

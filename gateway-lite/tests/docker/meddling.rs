@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use bollard::{
-    models::{ContainerCreateBody, NetworkCreateRequest},
+    models::{ContainerCreateBody, NetworkCreateRequest, NetworkDisconnectRequest},
     query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder},
 };
 use gateway_lite::{
@@ -48,6 +48,30 @@ async fn failure(provider: &Containers, id: &str, words: &[&str]) {
         words.iter().all(|word| why.contains(word))
     })
     .await;
+}
+
+#[tokio::test]
+async fn replica_that_is_taken_off_the_network_is_put_back() {
+    let Some(yard) = yard().await else { return };
+    let provider = yard.provider().await;
+    let id = yard.running(&provider, &order_with("lonely", serde_json::json!({}))).await;
+    let mut changes = provider.changes();
+    changes.mark_unchanged();
+    let network = yard.network.clone();
+    let request =
+        NetworkDisconnectRequest { container: yard.container(&id).await, force: Some(true) };
+    yard.docker.disconnect_network(&network, request).await.unwrap();
+    // Somebody is told.
+    tokio::time::timeout(Duration::from_secs(8), changes.changed()).await.unwrap().unwrap();
+    match state(&provider, &id).await {
+        State::Ended { why } => assert!(why.contains(&network), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    provider.start(&id).await.unwrap();
+    assert_eq!(call(&provider, &id, "back").await, "BACK");
+    let settings = yard.inspect(&id).await.network_settings.unwrap();
+    let aliases = settings.networks.unwrap()[&network].aliases.clone().unwrap();
+    assert!(aliases.iter().any(|alias| alias.starts_with("lonely.")), "{aliases:?}");
 }
 
 #[tokio::test]

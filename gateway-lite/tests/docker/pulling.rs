@@ -114,22 +114,19 @@ async fn unknown_image_is_refused_with_the_users_credentials_once_for_all() {
 
     let login = serde_json::json!({"auths": {host.as_str(): {"auth": STANDARD.encode(LOGIN)}}});
     fs::write(yard.directory.path().join("config.json"), login.to_string()).unwrap();
-    let (one, two) = (spec(&image), spec(&image));
-    let ask =
-        async || eventually("a question", async || registry.asked.load(Ordering::SeqCst) > 0).await;
-    tokio::select! {
-        early = provider.prepare(&one) => panic!("{early:?}"),
-        early = provider.prepare(&two) => panic!("{early:?}"),
-        () = ask() => {}
-    }
-    // Both went away; whoever asks again finds the same pull.
-    let before = registry.asked.load(Ordering::SeqCst);
-    let waiting = {
-        let (provider, one) = (provider.clone(), one.clone());
+    let wait = || {
+        let (provider, one) = (provider.clone(), spec(&image));
         tokio::spawn(async move { provider.prepare(&one).await })
     };
+    let (one, waiting) = (wait(), wait());
+    eventually("a question", async || registry.asked.load(Ordering::SeqCst) > 0).await;
+    // One goes away; whoever asks now finds the same pull.
+    one.abort();
+    let before = registry.asked.load(Ordering::SeqCst);
+    let late = wait();
     tokio::task::yield_now().await;
     assert_eq!(registry.asked.load(Ordering::SeqCst), before);
+    late.abort();
     registry.answers.add_permits(100);
     match waiting.await.unwrap() {
         Err(Error::Invalid(text)) => {

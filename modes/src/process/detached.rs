@@ -153,24 +153,34 @@ impl Detached {
 #[must_use]
 pub fn kill_marked(name: &str, value: &str) -> usize {
     let entry = format!("{name}={value}");
-    let is_marked = |pid: Pid| {
-        let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
-        fs::read(path)
-            .is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == entry.as_bytes()))
-    };
-    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
-    let pids = entries.flatten().filter_map(|entry| {
+    let killed = with_mark(&entry).filter(|pid| {
+        open(*pid).is_ok_and(|descriptor| {
+            // The number may have become another's just before the descriptor was opened.
+            is_marked(*pid, &entry)
+                && rustix::process::pidfd_send_signal(&descriptor, Signal::KILL).is_ok()
+        })
+    });
+    killed.count()
+}
+
+/// The numbers of the processes that were started with `name=value` in their environment: for
+/// messages only, as each may be another's by now.
+#[must_use]
+pub fn marked(name: &str, value: &str) -> Vec<i32> {
+    with_mark(&format!("{name}={value}")).map(|pid| pid.as_raw_nonzero().get()).collect()
+}
+
+fn with_mark(entry: &str) -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| {
         Pid::from_raw(std::str::from_utf8(entry.file_name().as_bytes()).ok()?.parse().ok()?)
     });
-    pids.filter(|pid| {
-        is_marked(*pid)
-            && open(*pid).is_ok_and(|descriptor| {
-                // The number may have become another's just before the descriptor was opened.
-                is_marked(*pid)
-                    && rustix::process::pidfd_send_signal(&descriptor, Signal::KILL).is_ok()
-            })
-    })
-    .count()
+    pids.filter(move |pid| is_marked(*pid, entry))
+}
+
+fn is_marked(pid: Pid, entry: &str) -> bool {
+    let environment = fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()));
+    environment.is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == entry.as_bytes()))
 }
 
 fn open(pid: Pid) -> io::Result<OwnedFd> {

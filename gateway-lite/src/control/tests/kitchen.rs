@@ -10,13 +10,15 @@ pub(super) struct Kitchen {
     pub(super) provider: Arc<Memory>,
     pub(super) registry: Arc<Registry>,
     pub(super) control: Arc<Control>,
-    data: PathBuf,
+    data: Option<PathBuf>,
 }
 
 impl Drop for Kitchen {
     fn drop(&mut self) {
         self.control.stop();
-        let _ = std::fs::remove_dir_all(&self.data);
+        if let Some(data) = &self.data {
+            let _ = std::fs::remove_dir_all(data);
+        }
     }
 }
 
@@ -36,20 +38,26 @@ impl Kitchen {
 
     pub(super) async fn over(name: &str, provider: Arc<Memory>, settings: Settings) -> Self {
         let data = std::env::temp_dir().join(format!("control-{name}-{}", std::process::id()));
+        Self::at(data, provider, settings).await
+    }
+
+    async fn at(data: PathBuf, provider: Arc<Memory>, settings: Settings) -> Self {
         let secrets = Arc::new(Secrets::open(&data).unwrap());
+        let promises = Promises::open(&data).unwrap();
         let (registry, asked) = Registry::new();
         let registry = Arc::new(registry);
         let provider_ = Arc::clone(&provider) as Arc<dyn Provider>;
-        let control = Control::start(provider_, Arc::clone(&registry), asked, secrets, settings);
-        Self { provider, control: control.await.unwrap(), registry, data }
+        let known = Arc::clone(&registry);
+        let control = Control::start(provider_, known, asked, secrets, promises, settings);
+        Self { provider, control: control.await.unwrap(), registry, data: Some(data) }
     }
 
-    /// Another gateway over the same instances.
-    pub(super) async fn again(self) -> Self {
-        let provider = Arc::clone(&self.provider);
+    /// Another gateway over the same instances and data.
+    pub(super) async fn again(mut self) -> Self {
+        let (provider, data) = (Arc::clone(&self.provider), self.data.take().unwrap());
         drop(self);
         provider.reopen();
-        Self::over("again", provider, hasty()).await
+        Self::at(data, provider, hasty()).await
     }
 
     pub(super) fn function(&self) -> Arc<Function> {

@@ -1,17 +1,19 @@
-//! Images: used when they are there, else pulled once for all who wait for them.
+//! Images: used when they are there, else pulled once for all who wait for them, and no longer than
+//! anybody does.
 
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::{
     FutureExt as _, StreamExt as _,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared, WeakShared},
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     credentials::{self, Known},
@@ -23,23 +25,25 @@ use crate::error::{Error, Result};
 /// The longest silence of a pull.
 const SILENCE: Duration = Duration::from_secs(300);
 
-type Pull = Shared<BoxFuture<'static, Result<()>>>;
+/// One pull; it ends with the last who waits for it.
+type Outcome = BoxFuture<'static, Result<()>>;
 
 /// Pulls under way.
 #[derive(Debug)]
 pub(super) struct Images {
     config: Option<PathBuf>,
     helpers: Helpers,
-    pulls: Arc<Mutex<HashMap<String, Pull>>>,
+    pulls: Mutex<HashMap<String, WeakShared<Outcome>>>,
 }
 
 impl Images {
     /// None yet. `config` is Docker's file with credentials, `helpers` keep more of them.
     pub(super) fn new(config: Option<PathBuf>, helpers: Helpers) -> Self {
-        Self { config, helpers, pulls: Arc::default() }
+        Self { config, helpers, pulls: Mutex::default() }
     }
 
-    /// Makes sure that an image is there. Dropped, a pull goes on.
+    /// Makes sure that an image is there. A pull that everybody has dropped is cancelled, by the
+    /// engine as well.
     pub(super) async fn bring(&self, engine: &Engine, image: &str) -> Result<()> {
         let name = image.trim();
         let doing = format!("look for the image {name:?}");
@@ -47,32 +51,33 @@ impl Images {
             Err(Error::NotFound(_)) => {}
             other => return other.map(drop),
         }
-        let pull = lock(&self.pulls)
-            .entry(name.to_owned())
-            .or_insert_with(|| {
-                let (engine, config, name) = (engine.clone(), self.config.clone(), name.to_owned());
-                let helpers = self.helpers.clone();
-                let pulls = Arc::clone(&self.pulls);
-                let work = tokio::spawn(async move {
-                    let outcome = pull(&engine, config, &helpers, &name).await;
-                    match &outcome {
-                        Ok(()) => tracing::info!(image = name, "Pulled"),
-                        Err(error) => tracing::warn!(image = name, "{error}"),
-                    }
-                    lock(&pulls).remove(&name);
-                    outcome
-                });
-                let ended = |error| Err(Error::Failed(format!("ended early: {error}")));
-                work.map(move |done| done.unwrap_or_else(ended)).boxed().shared()
-            })
-            .clone();
-        pull.await
+        self.pull_of(engine, name).await
     }
-}
 
-fn lock(pulls: &Mutex<HashMap<String, Pull>>) -> MutexGuard<'_, HashMap<String, Pull>> {
-    // Nothing that can panic runs under the lock.
-    pulls.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The pull of an image that is under way, or else a new one.
+    fn pull_of(&self, engine: &Engine, name: &str) -> Shared<Outcome> {
+        // Nothing that can panic runs under the lock.
+        let mut pulls = self.pulls.lock().unwrap_or_else(PoisonError::into_inner);
+        pulls.retain(|_, pull| pull.upgrade().is_some_and(|pull| pull.peek().is_none()));
+        if let Some(pull) = pulls.get(name).and_then(WeakShared::upgrade) {
+            return pull;
+        }
+        let (engine, config, key) = (engine.clone(), self.config.clone(), name.to_owned());
+        let helpers = self.helpers.clone();
+        // A task, so that it goes on while whoever began it does something else.
+        let work = AbortOnDropHandle::new(tokio::spawn(async move {
+            let outcome = pull(&engine, config, &helpers, &key).await;
+            match &outcome {
+                Ok(()) => tracing::info!(image = key, "Pulled"),
+                Err(error) => tracing::warn!(image = key, "{error}"),
+            }
+            outcome
+        }));
+        let ended = |error| Err(Error::Failed(format!("ended early: {error}")));
+        let pull = work.map(move |done| done.unwrap_or_else(ended)).boxed().shared();
+        pulls.extend(pull.downgrade().map(|weak| (name.to_owned(), weak)));
+        pull
+    }
 }
 
 async fn pull(

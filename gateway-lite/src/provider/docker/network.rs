@@ -8,11 +8,12 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use bollard::models::{Ipam, NetworkCreateRequest, NetworkInspect};
+use bollard::models::{Ipam, NetworkConnectRequest, NetworkCreateRequest, NetworkInspect};
 
 use super::{
     engine::{ACT, ASK, Engine},
-    labels::GATEWAY,
+    labels::{GATEWAY, Labels},
+    specification,
 };
 use crate::error::{Error, Result};
 
@@ -94,6 +95,22 @@ impl Network {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) =
             Known { addresses, ipam: found.ipam };
         Ok(())
+    }
+
+    /// Puts a container on it that somebody took off.
+    pub(super) async fn attach(
+        &self,
+        engine: &Engine,
+        labels: &Labels,
+        container: &str,
+        doing: &str,
+    ) -> Result<()> {
+        let request = NetworkConnectRequest {
+            container: container.to_owned(),
+            endpoint_config: Some(specification::endpoint(labels)),
+        };
+        let question = engine.api().connect_network(&self.name, request);
+        engine.ask(ACT, doing, question).await
     }
 
     async fn inspect(&self, engine: &Engine) -> Result<NetworkInspect> {

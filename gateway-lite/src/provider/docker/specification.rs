@@ -33,12 +33,9 @@ pub(super) struct Surroundings<'a> {
 
 /// The whole container.
 pub(super) fn container(labels: &Labels, around: &Surroundings<'_>) -> Result<ContainerCreateBody> {
-    let (spec, function) = (&labels.order.spec, &labels.order.function);
+    let spec = &labels.order.spec;
     let network = around.network.name().to_owned();
-    let endpoint = EndpointSettings {
-        aliases: Some(vec![function.to_string()]),
-        ..EndpointSettings::default()
-    };
+    let endpoint = endpoint(labels);
     Ok(ContainerCreateBody {
         image: Some(spec.image.trim().to_owned()),
         labels: Some(labels.write(around.gateway)?),
@@ -54,6 +51,14 @@ pub(super) fn container(labels: &Labels, around: &Surroundings<'_>) -> Result<Co
         }),
         ..ContainerCreateBody::default()
     })
+}
+
+/// How others on the network find it.
+pub(super) fn endpoint(labels: &Labels) -> EndpointSettings {
+    EndpointSettings {
+        aliases: Some(vec![labels.order.function.to_string()]),
+        ..EndpointSettings::default()
+    }
 }
 
 fn host(labels: &Labels, around: &Surroundings<'_>) -> Result<HostConfig> {

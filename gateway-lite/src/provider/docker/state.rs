@@ -48,6 +48,8 @@ pub(super) struct Found {
     /// What the engine says in short.
     summary: Option<Summary>,
     address: Option<String>,
+    /// Whether it is on the network of functions.
+    pub(super) is_attached: bool,
 }
 
 impl Shared {
@@ -131,11 +133,16 @@ impl Shared {
             Some(Status::RUNNING | Status::STOPPING) => {
                 let networks =
                     found.network_settings.as_ref().and_then(|all| all.networks.as_ref());
-                match address(networks, self.network.name()) {
+                let name = self.network.name();
+                let is_attached = networks.is_some_and(|all| all.contains_key(name));
+                match address(networks, name) {
                     Some(address) => running(&address, labels.port),
-                    None => State::Failing {
-                        why: format!("it has no address in the network {}", self.network.name()),
+                    None if !is_attached => State::Ended {
+                        why: format!("taken off the network {name} by somebody else"),
                     },
+                    None => {
+                        State::Failing { why: format!("it has no address in the network {name}") }
+                    }
                 }
             }
             Some(Status::PAUSED) => State::Ended { why: "paused by somebody else".to_owned() },
@@ -226,7 +233,8 @@ fn ours(container: ContainerSummary, network: &str) -> Option<Found> {
     }
     let networks = container.network_settings.as_ref().and_then(|all| all.networks.as_ref());
     let address = address(networks, network);
-    Some(Found { container: container.id?, labels, summary: container.state, address })
+    let is_attached = networks.is_some_and(|all| all.contains_key(network));
+    Some(Found { container: container.id?, labels, summary: container.state, address, is_attached })
 }
 
 fn address(networks: Option<&HashMap<String, EndpointSettings>>, name: &str) -> Option<String> {

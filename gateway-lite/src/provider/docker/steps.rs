@@ -81,6 +81,9 @@ impl Shared {
             self.wake(&found, &doing).await?;
         }
         self.network.ensure(&self.engine).await?;
+        if !found.is_attached {
+            self.network.attach(&self.engine, &found.labels, &found.container, &doing).await?;
+        }
         self.set_policy(&found, true).await?;
         let question = self.engine.api().start_container(&found.container, None);
         if let Err(error) = self.engine.ask(ACT, &doing, question).await {

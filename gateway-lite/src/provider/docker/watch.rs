@@ -7,7 +7,7 @@ use std::{
 };
 
 use bollard::{models::EventMessage, query_parameters::EventsOptionsBuilder};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 
 use super::{
     Shared,
@@ -107,10 +107,15 @@ async fn begin(all: &Shared) -> Result<()> {
 /// Follows the events from `since` on until the engine goes away. Returns when that was.
 async fn follow(all: &Shared, since: u64) -> u64 {
     let mark = format!("{GATEWAY}={}", all.own.gateway());
-    let filters = HashMap::from([("type", vec!["container".to_owned()]), ("label", vec![mark])]);
-    let options =
-        EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build();
-    let mut events = std::pin::pin!(all.engine.api().events(Some(options)));
+    let told = |kind: &str, more: (&'static str, String)| {
+        let filters = HashMap::from([("type", vec![kind.to_owned()]), (more.0, vec![more.1])]);
+        let options =
+            EventsOptionsBuilder::default().since(&since.to_string()).filters(&filters).build();
+        all.engine.api().events(Some(options)).boxed()
+    };
+    // Those of networks do not carry the labels of their containers.
+    let networks = told("network", ("event", "disconnect".to_owned()));
+    let mut events = stream::select(told("container", ("label", mark)), networks);
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => take(all, event).await,
@@ -128,6 +133,12 @@ async fn take(all: &Shared, event: EventMessage) {
     let action = event.action.unwrap_or_default();
     let action = action.split(':').next().unwrap_or_default();
     let mut about = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
+    if action == "disconnect" {
+        if about.get("name").is_some_and(|name| name == all.network.name()) {
+            tell(all);
+        }
+        return;
+    }
     let status = about.get("exitCode").and_then(|status| status.parse().ok());
     let instance = about.remove(INSTANCE);
     if let Some(instance) = &instance {

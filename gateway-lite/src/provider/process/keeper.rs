@@ -62,9 +62,10 @@ async fn keep(
             process = None;
             let how = exit.map_or_else(|| "ended".to_owned(), |exit| format!("ended ({exit})"));
             let dead = Arc::clone(&slot);
+            let had_settled = began.elapsed() >= SETTLED;
             // Where nothing can be written, the next start says so.
-            let _ = blocking(move || dead.died(&how)).await;
-            if began.elapsed() >= SETTLED {
+            let _ = blocking(move || dead.died(&how, had_settled)).await;
+            if had_settled {
                 pause = Duration::ZERO;
             }
             pause = pause.max(FIRST);

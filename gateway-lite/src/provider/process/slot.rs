@@ -192,12 +192,20 @@ impl Slot {
         Ok(process)
     }
 
-    /// Its process has ended and another one is to follow.
-    pub(super) fn died(&self, how: &str) -> Result<()> {
+    /// Its process has ended and another one is to follow. `is_new`: it had lived for long.
+    pub(super) fn died(&self, how: &str, is_new: bool) -> Result<()> {
         let words = log::last_words(&self.place.log(), self.said.load(Ordering::Relaxed));
+        // What its watchdog says of the function is how it ended itself.
+        let said = how.replace("ended (", "the function ended: ");
+        let words = words.strip_suffix(said.trim_end_matches(')')).unwrap_or(&words);
+        let words = words.trim_end_matches("; ");
         let why = if words.is_empty() { how.to_owned() } else { format!("{how}: {words}") };
-        tracing::warn!(function = %self.function, instance = %self.place.id, "an instance {why}");
-        self.known().last_death = Some(why.clone());
+        let before = self.known().last_death.replace(why.clone());
+        // Whoever dies of the same again and again is told of once.
+        if is_new || before.as_ref() != Some(&why) {
+            let (function, instance) = (&self.function, &self.place.id);
+            tracing::warn!(%function, %instance, "an instance {why}; it is started again");
+        }
         // The next start writes it again.
         self.is(State::Failing { why });
         self.note(|record| {
@@ -243,10 +251,11 @@ impl Slot {
     /// Looks after an instance that a gateway before this one made.
     pub(super) async fn adopt(self: Arc<Self>) -> Result<()> {
         let mut keeper = self.keeper.lock().await;
-        let (desired, process) = {
+        let (desired, process, had_process) = {
             let known = self.known();
-            let process = known.record.process.as_ref().and_then(Process::identity);
-            (known.record.desired, process)
+            let process = known.record.process.as_ref();
+            let identity = process.and_then(Process::identity);
+            (known.record.desired, identity, process.is_some())
         };
         if desired == Desired::Parked {
             // That gateway may have been killed while it parked it.
@@ -260,7 +269,14 @@ impl Slot {
         };
         match &process {
             Some(_) => self.is(State::Running { target: Target::Unix(self.place.socket.clone()) }),
-            None => self.is(State::Failing { why: "ended while no gateway ran".to_owned() }),
+            None => {
+                let why = if had_process {
+                    "ended while no gateway ran"
+                } else {
+                    "it did not run when the gateway started, and is started now"
+                };
+                self.is(State::Failing { why: why.to_owned() });
+            }
         }
         *keeper = Some(Keeper::of(&self, process));
         Ok(())
@@ -311,7 +327,12 @@ impl Slot {
         if let Some(keeper) = keeper.take() {
             self.end(keeper, Some(grace)).await?;
             let slot = Arc::clone(&self);
-            blocking(move || slot.sweep()).await?;
+            blocking(move || {
+                slot.sweep()?;
+                // So that the next gateway does not take it for one that died.
+                slot.note(|record| record.process = None)
+            })
+            .await?;
             self.is(State::Failing { why: "the gateway stops".to_owned() });
         }
         Ok(())
