@@ -132,6 +132,8 @@ pub struct Entry {
     error: Option<String>,
     /// The kernel has not taken everything.
     cut: bool,
+    /// When it had.
+    ended: Option<Instant>,
     permit: Option<Permit>,
     witness: Option<Arc<dyn Witness>>,
     _in_flight: InFlight,
@@ -157,6 +159,7 @@ impl Entry {
             framing: 0,
             error: None,
             cut: true,
+            ended: None,
             permit: None,
             witness: None,
             _in_flight: ledger.metrics.begin(),
@@ -265,15 +268,17 @@ impl Entry {
 }
 
 impl Flushed for Entry {
-    fn flushed(mut self: Box<Self>) {
+    fn flushed(mut self: Box<Self>, now: tokio::time::Instant) {
         self.cut = false;
+        self.ended = Some(now.into_std());
     }
 }
 
 /// Writes the line and the count: the one place where a call ends.
 impl Drop for Entry {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
+        let ended = self.ended.unwrap_or_else(Instant::now);
+        let took = ended.saturating_duration_since(self.started);
         // Only what went wrong needs words.
         let why = (self.cut && self.error.is_none()).then(|| self.account.phase.why()).flatten();
         let (status, error) = match (self.status, &self.error) {

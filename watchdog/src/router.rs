@@ -134,7 +134,11 @@ impl Router {
             // The call's time begins when the waiting is over.
             now = Instant::now();
         }
-        let context = self.context(timeout.as_ref(), peer, now);
+        let mut context = self.context(timeout.as_ref(), peer, now);
+        if self.auth.is_some() {
+            // Keys may have been fetched since.
+            context.began = None;
+        }
         let read_timeout = self.config.read_timeout;
         let request = request.map(|body| {
             if body.is_end_stream() {
@@ -179,7 +183,7 @@ impl Router {
     ) -> Context {
         let allowed = allowed(timeout, self.config.exec_timeout);
         let deadline = allowed.map(|allowed| Deadline::since(now, allowed));
-        Context { peer, deadline, ..Context::default() }
+        Context { peer, began: Some(now), deadline, ..Context::default() }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What marks a call on its way in and out.
 
 use std::{
-    cell::RefCell,
-    time::{SystemTime, UNIX_EPOCH},
+    cell::{Cell, RefCell},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::BytesMut;
@@ -16,12 +16,18 @@ static START_TIME: HeaderName = HeaderName::from_static("x-start-time");
 thread_local! {
     /// Where values are written: one piece of memory does for many.
     static ROOM: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    /// When both clocks were read, and the time since 1970 then.
+    static BOTH: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
 }
 
 /// What is taken from the allocator at once, in bytes.
 const PIECE: usize = 4096;
 /// More than one value needs.
 const LONGEST: usize = 64;
+
+/// For so long one clock is told from the other, because reading both for each call is a part of
+/// its cost that shows. A clock that is being corrected gains or loses 50 us in that time (adjtimex(2)).
+const TOGETHER: Duration = Duration::from_millis(100);
 
 /// The identifier and the start of one call.
 #[derive(Debug)]
@@ -31,22 +37,11 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Of a call that begins now; `given` is what its caller calls it.
-    pub(super) fn of(given: Option<&HeaderValue>) -> Self {
-        let call_id = given.cloned().unwrap_or_else(|| {
-            // It tells calls apart and keeps no secret.
-            let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes());
-            let mut text = uuid::Uuid::encode_buffer();
-            value(id.into_uuid().hyphenated().encode_lower(&mut text))
-        });
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+    /// Of a call that `started` just now.
+    pub(super) fn new(call_id: HeaderValue, started: Instant) -> Self {
+        let nanoseconds = u64::try_from(since_1970(started).as_nanos()).unwrap_or(u64::MAX);
         let start_time = value(itoa::Buffer::new().format(nanoseconds));
         Self { call_id, start_time }
-    }
-
-    pub(super) fn call_id(&self) -> &HeaderValue {
-        &self.call_id
     }
 
     /// What the function is told.
@@ -59,6 +54,31 @@ impl Marks {
         headers.entry(&CALL_ID).or_insert(self.call_id);
         headers.entry(&START_TIME).or_insert(self.start_time);
     }
+}
+
+/// What a call is called: as its caller does, or anew.
+pub(super) fn call_id(given: Option<&HeaderValue>) -> HeaderValue {
+    given.cloned().unwrap_or_else(|| {
+        // It tells calls apart and keeps no secret.
+        let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes());
+        let mut text = uuid::Uuid::encode_buffer();
+        value(id.into_uuid().hyphenated().encode_lower(&mut text))
+    })
+}
+
+/// What the clock on the wall showed at an instant that is just over.
+fn since_1970(at: Instant) -> Duration {
+    if let Some((then, since_1970)) = BOTH.get()
+        && let Some(passed) = at.checked_duration_since(then)
+        && passed < TOGETHER
+    {
+        return since_1970 + passed;
+    }
+    // A clock before 1970 is not set at all.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_1970 = now.saturating_sub(at.elapsed());
+    BOTH.set(Some((at, since_1970)));
+    since_1970
 }
 
 /// Letters, digits and hyphens as a value.
@@ -81,7 +101,8 @@ mod tests {
 
     #[test]
     fn every_call_has_an_identifier_of_its_own_and_a_given_one_is_kept() {
-        let all: Vec<Marks> = (0..1000).map(|_| Marks::of(None)).collect();
+        let marks = |given| Marks::new(call_id(given), Instant::now());
+        let all: Vec<Marks> = (0..1000).map(|_| marks(None)).collect();
         let ids: HashSet<&str> = all.iter().map(|m| m.call_id.to_str().unwrap()).collect();
         assert_eq!(ids.len(), all.len());
         for marks in &all {
@@ -90,14 +111,28 @@ mod tests {
             assert!(start > 1_700_000_000_000_000_000, "{start}");
         }
         let given = HeaderValue::from_static("mine");
-        assert_eq!(Marks::of(Some(&given)).call_id, given);
+        assert_eq!(marks(Some(&given)).call_id, given);
+    }
+
+    #[test]
+    fn the_time_since_1970_is_told_from_one_reading_only_for_a_while() {
+        let other = Duration::from_secs(3600);
+        let at = Instant::now();
+        BOTH.set(Some((at.checked_sub(TOGETHER / 2).unwrap(), other)));
+        assert_eq!(since_1970(at), other + TOGETHER / 2);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        for then in [at.checked_sub(TOGETHER), at.checked_add(TOGETHER)] {
+            BOTH.set(Some((then.unwrap(), other)));
+            // Wide enough for a test that is not given the processor.
+            assert!(since_1970(at).abs_diff(now) < Duration::from_secs(60));
+        }
     }
 
     #[test]
     fn the_functions_own_word_stays() {
         let mut headers = HeaderMap::new();
         headers.insert(&CALL_ID, HeaderValue::from_static("its"));
-        Marks::of(None).show(&mut headers);
+        Marks::new(call_id(None), Instant::now()).show(&mut headers);
         assert_eq!(headers[&CALL_ID], "its");
         assert!(headers.contains_key(&START_TIME));
     }

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 
 thread_local! {
@@ -21,7 +22,10 @@ struct Second {
 
 /// `2006/01/02 15:04:05`, the form that both predecessors log with.
 pub(super) fn text(line: &mut Vec<u8>) {
-    let (second, _) = now();
+    // A few milliseconds late, and read at a seventh of the cost (clock_gettime(2)).
+    let second = clock_gettime(ClockId::RealtimeCoarse).tv_sec;
+    // A clock before 1970 is not set at all.
+    let second = u64::try_from(second).unwrap_or_default();
     TEXT.with_borrow_mut(|cached| {
         line.extend_from_slice(cached.read(second, ['/', ' ']).as_bytes());
     });
