@@ -2,6 +2,7 @@
 //! connection is cut, whichever way the call ends.
 
 use std::{
+    borrow::Cow,
     future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
@@ -18,7 +19,7 @@ use crate::{
     fields::Fields,
     limit::Permit,
     log::{self, Log},
-    metrics::{InFlight, Metrics},
+    metrics::Metrics,
     open::Open,
     phase::{Flushed, Phase},
 };
@@ -57,6 +58,12 @@ impl Ledger {
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.count()
+    }
+
+    /// The text that a scrape gets.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.metrics.render(self.open())
     }
 
     /// Done once no call is open.
@@ -136,7 +143,6 @@ pub struct Entry {
     ended: Option<Instant>,
     permit: Option<Permit>,
     witness: Option<Arc<dyn Witness>>,
-    _in_flight: InFlight,
 }
 
 impl Entry {
@@ -162,7 +168,6 @@ impl Entry {
             ended: None,
             permit: None,
             witness: None,
-            _in_flight: ledger.metrics.begin(),
         }
     }
 
@@ -296,7 +301,11 @@ impl Drop for Entry {
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         self.account.ledger.metrics.record(code, (&self.method).into(), took);
         if !self.quiet {
-            let call_id = self.call_id.as_ref().map(|id| String::from_utf8_lossy(id.as_bytes()));
+            let call_id = self.call_id.as_ref().map(|id| {
+                // Most are ASCII, which is told at once.
+                let known = id.to_str().map(Cow::Borrowed);
+                known.unwrap_or_else(|_| String::from_utf8_lossy(id.as_bytes()))
+            });
             self.account.ledger.log.call(&log::Call {
                 method: self.method.as_str(),
                 target: self.target.as_str(),

@@ -47,7 +47,7 @@ pub async fn serve(
     loop {
         let in_time = tokio::select! {
             in_time = connection.rest() => in_time,
-            () = doors.closing.cancelled() => true,
+            () = doors.closing.begun() => true,
         };
         if !in_time {
             return;
@@ -85,7 +85,7 @@ async fn converse(
         let mut connection = pin!(connection);
         tokio::select! {
             result = connection.as_mut() => result,
-            () = doors.closing.cancelled() => {
+            () = doors.closing.begun() => {
                 // A request may have been on its way when the doors closed.
                 let last = timeout(LAST_MOMENT, connection.as_mut());
                 match if phase.is_reading_head() { last.await.ok() } else { None } {
