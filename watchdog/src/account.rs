@@ -311,6 +311,7 @@ impl Drop for Entry {
                 target: self.target.as_str(),
                 status,
                 bytes,
+                at: ended,
                 took,
                 call_id: call_id.as_deref().map(beginning),
                 error,

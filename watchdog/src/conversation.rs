@@ -3,7 +3,7 @@
 //! Who answers is up to an [`Answer`]; this knows when hyper is needed, when the connection rests,
 //! and how it ends when the [`Doors`] close.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::{Duration, Instant}};
 
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -132,6 +132,7 @@ fn unreadable(ledger: &Ledger, phase: &Phase, error: Option<&hyper::Error>) {
         target: "-",
         status,
         bytes: bytes as u64,
+        at: Instant::now(),
         took: Duration::ZERO,
         call_id: None,
         error: Some(&why),

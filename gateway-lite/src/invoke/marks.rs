@@ -1,12 +1,10 @@
 //! What marks a call on its way in and out.
 
-use std::{
-    cell::{Cell, RefCell},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::{cell::RefCell, time::Instant};
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use watchdog::epoch::since_1970;
 
 /// Kept from the caller, or made; the same in the request, the response and the log.
 static CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
@@ -16,18 +14,12 @@ static START_TIME: HeaderName = HeaderName::from_static("x-start-time");
 thread_local! {
     /// Where values are written: one piece of memory does for many.
     static ROOM: RefCell<BytesMut> = RefCell::new(BytesMut::new());
-    /// When both clocks were read, and the time since 1970 then.
-    static BOTH: Cell<Option<(Instant, Duration)>> = const { Cell::new(None) };
 }
 
 /// What is taken from the allocator at once, in bytes.
 const PIECE: usize = 4096;
 /// More than one value needs.
 const LONGEST: usize = 64;
-
-/// For so long one clock is told from the other, because reading both for each call is a part of
-/// its cost that shows. A clock that is being corrected gains or loses 50 us in that time (adjtimex(2)).
-const TOGETHER: Duration = Duration::from_millis(100);
 
 /// The identifier and the start of one call.
 #[derive(Debug)]
@@ -66,21 +58,6 @@ pub(super) fn call_id(given: Option<&HeaderValue>) -> HeaderValue {
     })
 }
 
-/// What the clock on the wall showed at an instant that is just over.
-fn since_1970(at: Instant) -> Duration {
-    if let Some((then, since_1970)) = BOTH.get()
-        && let Some(passed) = at.checked_duration_since(then)
-        && passed < TOGETHER
-    {
-        return since_1970 + passed;
-    }
-    // A clock before 1970 is not set at all.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since_1970 = now.saturating_sub(at.elapsed());
-    BOTH.set(Some((at, since_1970)));
-    since_1970
-}
-
 /// Letters, digits and hyphens as a value.
 fn value(text: &str) -> HeaderValue {
     ROOM.with_borrow_mut(|room| {
@@ -112,20 +89,6 @@ mod tests {
         }
         let given = HeaderValue::from_static("mine");
         assert_eq!(marks(Some(&given)).call_id, given);
-    }
-
-    #[test]
-    fn the_time_since_1970_is_told_from_one_reading_only_for_a_while() {
-        let other = Duration::from_secs(3600);
-        let at = Instant::now();
-        BOTH.set(Some((at.checked_sub(TOGETHER / 2).unwrap(), other)));
-        assert_eq!(since_1970(at), other + TOGETHER / 2);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        for then in [at.checked_sub(TOGETHER), at.checked_add(TOGETHER)] {
-            BOTH.set(Some((then.unwrap(), other)));
-            // Wide enough for a test that is not given the processor.
-            assert!(since_1970(at).abs_diff(now) < Duration::from_secs(60));
-        }
     }
 
     #[test]
