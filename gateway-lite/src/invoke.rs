@@ -61,7 +61,7 @@ pub struct Invoker {
 /// A call that has begun.
 #[derive(Debug)]
 pub struct Call {
-    entry: Entry,
+    entry: Box<Entry>,
     marks: Marks,
 }
 

@@ -146,12 +146,13 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Opens the call that `request` begins on the connection of `account`.
+    /// Opens the call that `request` begins on the connection of `account`. Boxed: it moves with
+    /// the call, its answer and the answer's body.
     #[must_use]
-    pub fn open<B>(account: &Arc<Account>, request: &Request<B>, fields: &Fields<'_>) -> Self {
+    pub fn open<B>(account: &Arc<Account>, request: &Request<B>, fields: &Fields<'_>) -> Box<Self> {
         let ledger = &account.ledger;
         ledger.open.begin();
-        Self {
+        Box::new(Self {
             account: Arc::clone(account),
             method: request.method().clone(),
             target: Target::of(request.uri()),
@@ -168,7 +169,7 @@ impl Entry {
             ended: None,
             permit: None,
             witness: None,
-        }
+        })
     }
 
     /// No line is written of it; it is counted all the same.
@@ -211,7 +212,7 @@ impl Entry {
 
     /// From here on the response's body carries the entry; a tunnel carries it beyond that.
     #[must_use]
-    pub fn answer(mut self, mut response: Response<Body>) -> Response<Sent> {
+    pub fn answer(mut self: Box<Self>, mut response: Response<Body>) -> Response<Sent> {
         self.status = Some(response.status());
         if let Some(exit) = response.extensions_mut().remove::<Exit>() {
             self.error = Some(format!("the function failed: {exit}"));
@@ -251,11 +252,11 @@ impl Entry {
     }
 
     /// hyper has the whole response: the place is free, and the rest is up to the kernel.
-    fn complete(mut self) {
+    fn complete(mut self: Box<Self>) {
         self.permit = None;
         self.account.phase.hand(self.from + self.bytes);
         let phase = Arc::clone(&self.account.phase);
-        phase.end_call(Some(Box::new(self)));
+        phase.end_call(Some(self));
     }
 }
 

@@ -3,7 +3,12 @@
 //! Who answers is up to an [`Answer`]; this knows when hyper is needed, when the connection rests,
 //! and how it ends when the [`Doors`] close.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::{Duration, Instant}};
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};

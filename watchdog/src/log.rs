@@ -89,8 +89,7 @@ impl Sink for Log {
             }
             (true, LogFormat::Json) => {
                 let line = String::from_utf8_lossy(line);
-                let fields =
-                    serde_json::json!({ "time": clock::json(Instant::now()), "stream": name, "line": line });
+                let fields = serde_json::json!({ "time": clock::json(Instant::now()), "stream": name, "line": line });
                 printable::push_json(&mut entry, &fields);
             }
         }

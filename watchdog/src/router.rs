@@ -112,7 +112,7 @@ impl Router {
         timeout: Option<HeaderValue>,
         peer: Option<IpAddr>,
         account: &Account,
-        mut entry: Entry,
+        mut entry: Box<Entry>,
     ) -> Response<Sent> {
         if let Some(auth) = &self.auth {
             match Box::pin(auth.check(request.headers())).await {
