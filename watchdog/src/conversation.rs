@@ -30,7 +30,7 @@ const HEAD_FIELDS: usize = 512;
 
 /// Who answers the requests of a connection.
 pub trait Answer: Sync {
-    /// Answers one request, on the connection of `account`.
+    /// Answers one request, on the connection of `account`, whose phase is that of a call.
     fn answer(
         &self,
         request: Request<Incoming>,
@@ -76,8 +76,12 @@ async fn converse(
     let phase = &account.phase;
     let lender = Lender::default();
     let io = TokioIo::new(lender.lend(connection));
-    let service =
-        service_fn(|request| async { Ok::<_, Infallible>(answer.answer(request, account).await) });
+    let service = service_fn(|request: Request<Incoming>| {
+        // At once: hyper asks for more bytes before it polls the answer, and would start the timer
+        // of a head that is not complete.
+        phase.begin_call(request.version());
+        async { Ok::<_, Infallible>(answer.answer(request, account).await) }
+    });
     let connection = http1::Builder::new()
         .header_read_timeout(None)
         .title_case_headers(true)

@@ -72,7 +72,6 @@ impl Router {
         account: &Arc<Account>,
         peer: Option<IpAddr>,
     ) -> Response<Sent> {
-        account.phase.begin_call(request.version());
         target_is_host(&mut request);
         let fields = Fields::of(request.headers());
         if let Some(refused) = refusal(&request, &fields) {

@@ -59,10 +59,12 @@ pub(crate) fn last_chunk(out: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
 fn field(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     let start = out.len();
     out.extend_from_slice(name.as_str().as_bytes());
-    for word in out[start..].split_mut(|byte| *byte == b'-') {
-        if let Some(first) = word.first_mut() {
-            first.make_ascii_uppercase();
+    let mut first = true;
+    for byte in &mut out[start..] {
+        if first {
+            byte.make_ascii_uppercase();
         }
+        first = *byte == b'-';
     }
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
