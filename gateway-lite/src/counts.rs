@@ -7,6 +7,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
+use modes::lanes::Lanes;
 use prometheus::{Histogram, HistogramOpts};
 
 use crate::function::FunctionId;
@@ -14,17 +15,23 @@ use crate::function::FunctionId;
 /// The name of the histogram, as dashboards know it.
 pub const SECONDS: &str = "gateway_functions_seconds";
 
+/// What each event loop counts for itself: a number that all of them change travels between the
+/// CPUs with each call.
+#[derive(Debug, Default)]
+struct Calls {
+    started: AtomicU64,
+    /// Wraps: a call may end on another loop than it began on, and only the sum means something.
+    under_way: AtomicUsize,
+}
+
 /// Counts of a function over all its versions.
 #[derive(Debug)]
 pub struct Counts {
     function: String,
-    /// Calls that began.
-    pub started: AtomicU64,
+    calls: Lanes<Calls>,
     /// Calls that were sent to a second replica.
     pub retried: AtomicU64,
-    /// Calls under way.
-    pub in_flight: AtomicUsize,
-    /// Calls among them that wait for a replica.
+    /// Calls under way that wait for a replica.
     pub waiting: AtomicUsize,
     /// By status. Few statuses occur, so the list is short, and each is found once.
     answered: ArcSwap<Vec<(StatusCode, Histogram)>>,
@@ -36,12 +43,36 @@ impl Counts {
     pub fn new(function: &FunctionId) -> Self {
         Self {
             function: function.to_string(),
-            started: AtomicU64::new(0),
+            calls: Lanes::default(),
             retried: AtomicU64::new(0),
-            in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             answered: ArcSwap::default(),
         }
+    }
+
+    /// One more call is under way.
+    pub fn begin(&self) {
+        let here = &self.calls[self.calls.here()];
+        here.started.fetch_add(1, Ordering::Relaxed);
+        here.under_way.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One less.
+    pub fn end(&self) {
+        self.calls[self.calls.here()].under_way.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Calls that began.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.calls.iter().map(|here| here.started.load(Ordering::Acquire)).sum()
+    }
+
+    /// Calls under way.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        let each = self.calls.iter().map(|here| here.under_way.load(Ordering::Acquire));
+        each.fold(0, usize::wrapping_add)
     }
 
     /// One more call was answered.
@@ -82,7 +113,7 @@ impl Counts {
     /// Whether no call is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) == 0
+        self.in_flight() == 0
     }
 
     fn histogram(&self, status: StatusCode) -> Option<Histogram> {

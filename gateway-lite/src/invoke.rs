@@ -61,7 +61,7 @@ pub struct Invoker {
 /// A call that has begun.
 #[derive(Debug)]
 pub struct Call {
-    entry: Entry,
+    entry: Box<Entry>,
     marks: Marks,
 }
 
@@ -70,9 +70,11 @@ impl Call {
     /// headers say.
     #[must_use]
     pub fn open<B>(request: &Request<B>, fields: &Fields<'_>, account: &Arc<Account>) -> Self {
-        let marks = Marks::of(fields.call_id);
-        let fields = Fields { call_id: Some(marks.call_id()), ..*fields };
-        Self { entry: Entry::open(account, request, &fields), marks }
+        let call_id = marks::call_id(fields.call_id);
+        let fields = Fields { call_id: Some(&call_id), ..*fields };
+        let entry = Entry::open(account, request, &fields);
+        let marks = Marks::new(call_id, entry.started());
+        Self { entry, marks }
     }
 }
 
@@ -131,21 +133,21 @@ impl Invoker {
         entry.tell(lease.clone());
         let function = lease.function();
         let picked = lease.pick(&function.endpoints.load());
-        let first = match picked {
-            Some(first) => first,
+        let (first, began) = match picked {
+            Some(first) => (first, Some(entry.started())),
             None => {
                 // Boxed: most calls find a replica at once.
                 let waited =
                     Box::pin(place::endpoints(&self.registry, function, &self.settings, deadline));
                 match waited.await.map(|endpoints| lease.pick(&endpoints)) {
-                    Ok(Some(first)) => first,
+                    Ok(Some(first)) => (first, None),
                     Ok(None) => return unknown(&function.id.to_string()),
                     Err(unplaced) => return refuse(function, &unplaced),
                 }
             }
         };
         let (_, strip) = target(request.uri().path());
-        let context = Context { peer, deadline: Some(deadline), strip };
+        let context = Context { peer, began, deadline: Some(deadline), strip };
         let read_timeout = self.settings.read_timeout;
         let request = request.map(|body| {
             if body.is_end_stream() {

@@ -76,13 +76,13 @@ const ROWS: [Row; 7] = [
         name: "gateway_function_invocation_started",
         help: "Calls of functions that began.",
         kind: MetricType::COUNTER,
-        read: |function| function.counts.started.load(Ordering::Relaxed),
+        read: |function| function.counts.started(),
     },
     Row {
         name: "gateway_function_invocation_inflight",
         help: "Calls of functions under way.",
         kind: MetricType::GAUGE,
-        read: |function| function.counts.in_flight.load(Ordering::Relaxed) as u64,
+        read: |function| function.counts.in_flight() as u64,
     },
     Row {
         name: "gateway_service_count",
@@ -179,7 +179,7 @@ mod tests {
             };
             let function = Arc::new(Function::new(FunctionId::new(name, "n").unwrap(), revision));
             function.counts.answered(StatusCode::OK, Duration::from_millis(7));
-            function.counts.started.fetch_add(2, Ordering::Relaxed);
+            (0..2).for_each(|_| function.counts.begin());
             registry.insert(&function);
         }
         let text = render(&registry);

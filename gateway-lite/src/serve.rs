@@ -120,7 +120,7 @@ impl Gateway {
             provider: Arc::clone(&provider),
             secrets,
             namespaces,
-            closing: doors.closing.clone(),
+            closing: doors.closing.token(),
         });
         let front = Arc::new(Front {
             invoker,
@@ -226,7 +226,7 @@ async fn serve_metrics(
     let scrape = move || {
         let (registry, front) = (Arc::clone(&registry), Arc::clone(&front));
         async move {
-            let text = metrics::render(&registry) + &front.invoker.ledger.metrics.render();
+            let text = metrics::render(&registry) + &front.invoker.ledger.render();
             ([("content-type", watchdog::metrics::CONTENT_TYPE)], text)
         }
     };

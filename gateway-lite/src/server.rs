@@ -119,7 +119,6 @@ impl Front {
         peer: Option<IpAddr>,
         origin: Origin,
     ) -> Response<Sent> {
-        account.phase.begin_call(request.version());
         target_is_host(&mut request);
         let fields = Fields::of(request.headers());
         if let Some(refused) = refusal(&request, &fields) {

@@ -23,8 +23,8 @@ use crate::{error::Error, zero_copy::Data};
 pub enum Body {
     /// Bytes at hand; `None` once they are taken.
     Full(Option<Bytes>),
-    /// A request body as it arrives from the client.
-    Received(Received),
+    /// A request body as it arrives from the client. Boxed: all others are small to move.
+    Received(Box<Received>),
     /// Anything that produces its frames while the call runs.
     Stream(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error> + Send>>),
     /// The same, where some frames may be ranges that the kernel moves itself.
@@ -75,7 +75,7 @@ impl Body {
         if incoming.is_end_stream() {
             return Self::empty();
         }
-        Self::Received(Received { incoming, stall, unread, timer: None, armed: false })
+        Self::Received(Box::new(Received { incoming, stall, unread, timer: None, armed: false }))
     }
 
     /// The next frame as it is. Who asks for it has to be able to send ranges

@@ -4,7 +4,7 @@
 //! Only this mode holds whole bodies, and never more than `spool_memory` bytes and a piece of 512 KB of
 //! one in memory.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{
@@ -185,7 +185,7 @@ impl Classic {
             headers.insert(header::CONTENT_TYPE, content_type);
         }
         if !failed || serializing {
-            headers.insert(&DURATION_HEADER, seconds(started));
+            headers.insert(&DURATION_HEADER, seconds(started.elapsed()));
         }
         let output_length = output.length();
         let output = output.into_response_body(self.config.zero_copy);
@@ -218,9 +218,9 @@ impl Classic {
     }
 }
 
-/// The value of [`DURATION_HEADER`] for a call that began at `started`.
-pub(crate) fn seconds(started: Instant) -> HeaderValue {
+/// The value of [`DURATION_HEADER`] for a call that took so long.
+pub(crate) fn seconds(took: Duration) -> HeaderValue {
     let mut text = Vec::with_capacity(16);
-    decimal::push_seconds(&mut text, started.elapsed(), 6);
+    decimal::push_seconds(&mut text, took, 6);
     HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }

@@ -79,7 +79,7 @@ impl Mode {
             Self::Streaming(mode) => Box::pin(mode.call(request, context.deadline)).await,
             // Pinned where they are made, for the same reason.
             Self::Upstream(mode) => pin!(mode.call(request, context)).await,
-            Self::Static(mode) => pin!(mode.call(request)).await,
+            Self::Static(mode) => pin!(mode.call(request, context.began)).await,
         }
     }
 

@@ -68,6 +68,9 @@ pub struct Proxy {
 pub struct Context {
     /// Who sent it, for `X-Forwarded-For`.
     pub peer: Option<IpAddr>,
+    /// When it began, where that was just now: reading the clock costs as much as writing a field
+    /// or two.
+    pub began: Option<Instant>,
     /// When it has to be over. Server-sent events, NDJSON and upgrades only have to begin by then.
     pub deadline: Option<Deadline>,
     /// How many bytes at the beginning of the path are the caller's own business; `/` stands for
@@ -144,7 +147,7 @@ impl Proxy {
         added: &[(&HeaderName, &HeaderValue)],
         mut next: impl FnMut() -> Next<'a>,
     ) -> Result<Response<Body>, Error> {
-        let started = Instant::now();
+        let started = context.began.unwrap_or_else(Instant::now);
         // HTTP/1.0 has no `Upgrade` (RFC 9110 section 7.8).
         let may_upgrade = request.version() == Version::HTTP_11;
         let mut asked = Asked::of(request.headers());
@@ -156,13 +159,13 @@ impl Proxy {
         let (parts, body) = request.into_parts();
         let mut upload = self.upload(&parts, body, &asked, context, added);
 
-        let mut chosen = self;
+        let (mut chosen, mut now) = (self, started);
         let (mut head, exchange) = loop {
-            match chosen.send(&parts.method, upload, deadline).await {
+            match chosen.send(&parts.method, upload, now, deadline).await {
                 Ok(answered) => break answered,
                 // Whoever is asked for another authority counts on its being tried.
                 Err(Unanswered { error, unsent: Some(unsent) }) => match next().await {
-                    Some(next) => (upload, chosen) = (unsent, next),
+                    Some(next) => (upload, chosen, now) = (unsent, next, Instant::now()),
                     None => return Err(error),
                 },
                 Err(Unanswered { error, unsent: None }) => return Err(error),
@@ -192,14 +195,16 @@ impl Proxy {
             response.extensions_mut().insert(reason);
         }
         headers::prepare_response(&mut head.headers, None);
-        head.headers.insert(&DURATION_HEADER, crate::classic::seconds(started));
+        let now = Instant::now();
+        let took = now.saturating_duration_since(started);
+        head.headers.insert(&DURATION_HEADER, crate::classic::seconds(took));
         let endless = endless || headers::is_stream(&head.headers);
         *response.headers_mut() = head.headers;
         let deadline = deadline.filter(|_| !endless);
         let pool = &chosen.pool;
         let zero_copy = pool.zero_copy().towards(context.peer);
         let answer =
-            Answer::body(exchange, head.framing, head.persistent, deadline, pool, zero_copy);
+            Answer::body(exchange, head.framing, head.persistent, deadline, pool, zero_copy, now);
         if let Some(deadline) = deadline.filter(|_| !matches!(answer, Body::Full(_))) {
             // While the client takes nothing nobody asks the body whether it is late.
             response.extensions_mut().insert(deadline);
@@ -243,9 +248,9 @@ impl Proxy {
         &self,
         method: &Method,
         mut upload: Upload,
+        now: Instant,
         deadline: Option<Deadline>,
     ) -> Result<(Head, Exchange), Unanswered> {
-        let now = Instant::now();
         let to_head = *method == Method::HEAD;
         // What may be repeated is sent again if the connection turns out to be closed.
         let sure = !(is_safe(method) && upload.is_bodiless());

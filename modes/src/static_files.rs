@@ -109,12 +109,16 @@ impl StaticFiles {
         }
     }
 
-    /// Answers one request; its body is not read. Has to run inside a tokio runtime.
+    /// Answers one request, which `began` just now; its body is not read. Has to run inside a tokio runtime.
     ///
     /// # Errors
     /// [`Error::Io`] if the host fails, such as on too many open files, or if a small file was
     /// cut short while it was read. What a client can cause is a response.
-    pub async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
+    pub async fn call(
+        &self,
+        request: Request<Body>,
+        began: Option<Instant>,
+    ) -> Result<Response<Body>, Error> {
         let (parts, _) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
         let response = if !is_head && parts.method != Method::GET {
@@ -123,7 +127,7 @@ impl StaticFiles {
             match path::map(parts.uri.path()) {
                 Err(Refusal::Malformed) => text(StatusCode::BAD_REQUEST, "malformed path\n"),
                 Err(Refusal::Hidden) => not_found(),
-                Ok(target) => match self.find(&target).await? {
+                Ok(target) => match self.find(&target, began.unwrap_or_else(Instant::now)).await? {
                     Found::File(resource) => resource.respond(&parts, self.transfer),
                     Found::Folder if !target.is_index => redirect(&target, parts.uri.query()),
                     Found::Folder | Found::Nothing => not_found(),
@@ -135,8 +139,7 @@ impl StaticFiles {
     }
 
     /// From what is known, or from the disk.
-    async fn find(&self, target: &Target) -> Result<Found, Error> {
-        let now = Instant::now();
+    async fn find(&self, target: &Target, now: Instant) -> Result<Found, Error> {
         let known = match self.cache.get(&target.file, now) {
             Some((resource, true)) => return Ok(Found::File(resource)),
             Some((resource, false)) => Some(resource),

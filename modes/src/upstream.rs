@@ -121,14 +121,16 @@ impl Upstream {
     pub async fn call(
         &self,
         request: Request<Body>,
-        context: Context,
+        mut context: Context,
     ) -> Result<Response<Body>, Error> {
         if !self.open.load(Ordering::Relaxed) {
             // Boxed, as what follows, to keep the future of most calls small.
             Box::pin(Deadline::bound(context.deadline, self.ready())).await?;
+            context.began = None;
         }
         let request = match &self.buffer_requests {
             Some(spool) => {
+                context.began = None;
                 Box::pin(Deadline::bound(context.deadline, measured(request, spool))).await?
             }
             None => request,

@@ -2,6 +2,7 @@
 //! connection is cut, whichever way the call ends.
 
 use std::{
+    borrow::Cow,
     future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
@@ -18,7 +19,7 @@ use crate::{
     fields::Fields,
     limit::Permit,
     log::{self, Log},
-    metrics::{InFlight, Metrics},
+    metrics::Metrics,
     open::Open,
     phase::{Flushed, Phase},
 };
@@ -57,6 +58,12 @@ impl Ledger {
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.count()
+    }
+
+    /// The text that a scrape gets.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.metrics.render(self.open())
     }
 
     /// Done once no call is open.
@@ -132,18 +139,20 @@ pub struct Entry {
     error: Option<String>,
     /// The kernel has not taken everything.
     cut: bool,
+    /// When it had.
+    ended: Option<Instant>,
     permit: Option<Permit>,
     witness: Option<Arc<dyn Witness>>,
-    _in_flight: InFlight,
 }
 
 impl Entry {
-    /// Opens the call that `request` begins on the connection of `account`.
+    /// Opens the call that `request` begins on the connection of `account`. Boxed: it moves with
+    /// the call, its answer and the answer's body.
     #[must_use]
-    pub fn open<B>(account: &Arc<Account>, request: &Request<B>, fields: &Fields<'_>) -> Self {
+    pub fn open<B>(account: &Arc<Account>, request: &Request<B>, fields: &Fields<'_>) -> Box<Self> {
         let ledger = &account.ledger;
         ledger.open.begin();
-        Self {
+        Box::new(Self {
             account: Arc::clone(account),
             method: request.method().clone(),
             target: Target::of(request.uri()),
@@ -157,10 +166,10 @@ impl Entry {
             framing: 0,
             error: None,
             cut: true,
+            ended: None,
             permit: None,
             witness: None,
-            _in_flight: ledger.metrics.begin(),
-        }
+        })
     }
 
     /// No line is written of it; it is counted all the same.
@@ -203,7 +212,7 @@ impl Entry {
 
     /// From here on the response's body carries the entry; a tunnel carries it beyond that.
     #[must_use]
-    pub fn answer(mut self, mut response: Response<Body>) -> Response<Sent> {
+    pub fn answer(mut self: Box<Self>, mut response: Response<Body>) -> Response<Sent> {
         self.status = Some(response.status());
         if let Some(exit) = response.extensions_mut().remove::<Exit>() {
             self.error = Some(format!("the function failed: {exit}"));
@@ -243,11 +252,11 @@ impl Entry {
     }
 
     /// hyper has the whole response: the place is free, and the rest is up to the kernel.
-    fn complete(mut self) {
+    fn complete(mut self: Box<Self>) {
         self.permit = None;
         self.account.phase.hand(self.from + self.bytes);
         let phase = Arc::clone(&self.account.phase);
-        phase.end_call(Some(Box::new(self)));
+        phase.end_call(Some(self));
     }
 }
 
@@ -265,15 +274,17 @@ impl Entry {
 }
 
 impl Flushed for Entry {
-    fn flushed(mut self: Box<Self>) {
+    fn flushed(mut self: Box<Self>, now: tokio::time::Instant) {
         self.cut = false;
+        self.ended = Some(now.into_std());
     }
 }
 
 /// Writes the line and the count: the one place where a call ends.
 impl Drop for Entry {
     fn drop(&mut self) {
-        let took = self.started.elapsed();
+        let ended = self.ended.unwrap_or_else(Instant::now);
+        let took = ended.saturating_duration_since(self.started);
         // Only what went wrong needs words.
         let why = (self.cut && self.error.is_none()).then(|| self.account.phase.why()).flatten();
         let (status, error) = match (self.status, &self.error) {
@@ -291,12 +302,17 @@ impl Drop for Entry {
         let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         self.account.ledger.metrics.record(code, (&self.method).into(), took);
         if !self.quiet {
-            let call_id = self.call_id.as_ref().map(|id| String::from_utf8_lossy(id.as_bytes()));
+            let call_id = self.call_id.as_ref().map(|id| {
+                // Most are ASCII, which is told at once.
+                let known = id.to_str().map(Cow::Borrowed);
+                known.unwrap_or_else(|_| String::from_utf8_lossy(id.as_bytes()))
+            });
             self.account.ledger.log.call(&log::Call {
                 method: self.method.as_str(),
                 target: self.target.as_str(),
                 status,
                 bytes,
+                at: ended,
                 took,
                 call_id: call_id.as_deref().map(beginning),
                 error,

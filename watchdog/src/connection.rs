@@ -103,8 +103,8 @@ impl Connection {
         }
     }
 
-    /// Nothing has arrived: is it too late for it?
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Nothing has arrived: is it too late for it? `at` is the present, where it is known.
+    fn poll_late(&mut self, at: Option<Instant>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let now = self.phase.now();
         if now != self.read_phase {
             self.read.stop();
@@ -117,7 +117,7 @@ impl Connection {
             Now::Call | Now::Flush | Now::Tunnel => None,
         };
         let Some(allowed) = allowed else { return Poll::Pending };
-        ready!(self.read.poll(allowed, cx));
+        ready!(self.read.poll_from(at, allowed, cx));
         if now != Now::Head {
             // To hyper this is a client that closed an idle connection.
             return Poll::Ready(Ok(()));
@@ -250,7 +250,7 @@ impl AsyncRead for Connection {
             Poll::Pending => {
                 let now = self.phase.now();
                 self.held.starved(now);
-                let late = self.poll_late(cx);
+                let late = self.poll_late(None, cx);
                 self.rests = now == Now::Idle && self.may_rest() && late.is_ready();
                 late
             }
@@ -317,13 +317,13 @@ impl AsyncWrite for Connection {
 
     /// hyper asks for it whenever it has nothing left to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.phase.flushed();
+        let flushed = self.phase.flushed();
         if let Poll::Ready(left) = self.poll_left(cx) {
             return Poll::Ready(Err(left));
         }
         // hyper does not read again after a call on whose socket it waited meanwhile, so the idle
         // time starts here; when it is over, the wake-up makes hyper look, and it finds the end.
-        if self.phase.now() == Now::Idle && self.poll_late(cx).is_ready() {
+        if self.phase.now() == Now::Idle && self.poll_late(flushed, cx).is_ready() {
             self.read.stop();
         }
         Pin::new(&mut self.stream).poll_flush(cx)
@@ -380,7 +380,18 @@ impl Timer {
     }
 
     fn poll(&mut self, allowed: Duration, cx: &mut Context<'_>) -> Poll<()> {
-        let until = *self.until.get_or_insert_with(|| Instant::now() + allowed);
+        self.poll_from(None, allowed, cx)
+    }
+
+    /// The same, where the time is known.
+    fn poll_from(
+        &mut self,
+        now: Option<Instant>,
+        allowed: Duration,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let begun = || now.unwrap_or_else(Instant::now);
+        let until = *self.until.get_or_insert_with(|| begun() + allowed);
         self.alarm.poll(until, cx)
     }
 }

@@ -3,7 +3,12 @@
 //! Who answers is up to an [`Answer`]; this knows when hyper is needed, when the connection rests,
 //! and how it ends when the [`Doors`] close.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -25,7 +30,7 @@ const HEAD_FIELDS: usize = 512;
 
 /// Who answers the requests of a connection.
 pub trait Answer: Sync {
-    /// Answers one request, on the connection of `account`.
+    /// Answers one request, on the connection of `account`, whose phase is that of a call.
     fn answer(
         &self,
         request: Request<Incoming>,
@@ -47,7 +52,7 @@ pub async fn serve(
     loop {
         let in_time = tokio::select! {
             in_time = connection.rest() => in_time,
-            () = doors.closing.cancelled() => true,
+            () = doors.closing.begun() => true,
         };
         if !in_time {
             return;
@@ -71,8 +76,12 @@ async fn converse(
     let phase = &account.phase;
     let lender = Lender::default();
     let io = TokioIo::new(lender.lend(connection));
-    let service =
-        service_fn(|request| async { Ok::<_, Infallible>(answer.answer(request, account).await) });
+    let service = service_fn(|request: Request<Incoming>| {
+        // At once: hyper asks for more bytes before it polls the answer, and would start the timer
+        // of a head that is not complete.
+        phase.begin_call(request.version());
+        async { Ok::<_, Infallible>(answer.answer(request, account).await) }
+    });
     let connection = http1::Builder::new()
         .header_read_timeout(None)
         .title_case_headers(true)
@@ -85,7 +94,7 @@ async fn converse(
         let mut connection = pin!(connection);
         tokio::select! {
             result = connection.as_mut() => result,
-            () = doors.closing.cancelled() => {
+            () = doors.closing.begun() => {
                 // A request may have been on its way when the doors closed.
                 let last = timeout(LAST_MOMENT, connection.as_mut());
                 match if phase.is_reading_head() { last.await.ok() } else { None } {
@@ -132,6 +141,7 @@ fn unreadable(ledger: &Ledger, phase: &Phase, error: Option<&hyper::Error>) {
         target: "-",
         status,
         bytes: bytes as u64,
+        at: Instant::now(),
         took: Duration::ZERO,
         call_id: None,
         error: Some(&why),

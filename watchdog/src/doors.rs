@@ -10,6 +10,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{account::Ledger, listen::Listener};
 
+mod closing;
+
+pub use self::closing::Closing;
+
 /// How long a request that had begun when the doors closed may take to be complete, and a client
 /// that knocked before to be let in.
 pub(crate) const LAST_MOMENT: Duration = Duration::from_millis(50);
@@ -24,7 +28,7 @@ pub struct Doors {
     /// All connections.
     pub connections: TaskTracker,
     /// No call after the present one.
-    pub closing: CancellationToken,
+    pub closing: Closing,
     /// End now.
     pub cut: CancellationToken,
 }
@@ -40,7 +44,7 @@ impl Doors {
         let mut pause = PAUSE;
         // A client may have its handshake before the kernel gives us the connection.
         let closed = async {
-            self.closing.cancelled().await;
+            self.closing.begun().await;
             sleep(LAST_MOMENT).await;
         };
         let mut closed = std::pin::pin!(closed);
@@ -73,7 +77,7 @@ impl Doors {
         ledger: &Ledger,
         insisted: impl Future<Output = ()>,
     ) {
-        self.closing.cancel();
+        self.closing.begin();
         self.connections.close();
         let drained = async {
             self.connections.wait().await;

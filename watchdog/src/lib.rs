@@ -18,6 +18,7 @@ mod dispatch;
 pub mod doors;
 pub mod duration;
 pub mod env;
+pub mod epoch;
 pub mod fields;
 pub mod health;
 mod init;

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     sync::Arc,
+    time::Instant,
 };
 
 use modes::logs::{Sink, Stream};
@@ -82,14 +83,13 @@ impl Sink for Log {
         match (self.config.prefix, self.config.format) {
             (false, _) => entry.extend_from_slice(line),
             (true, LogFormat::Text) => {
-                clock::text(&mut entry);
+                clock::text(&mut entry, Instant::now());
                 entry.extend_from_slice(format!(" {name}: ").as_bytes());
                 entry.extend_from_slice(line);
             }
             (true, LogFormat::Json) => {
                 let line = String::from_utf8_lossy(line);
-                let fields =
-                    serde_json::json!({ "time": clock::json(), "stream": name, "line": line });
+                let fields = serde_json::json!({ "time": clock::json(Instant::now()), "stream": name, "line": line });
                 printable::push_json(&mut entry, &fields);
             }
         }

@@ -7,10 +7,7 @@ mod spares;
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -32,20 +29,14 @@ pub struct Metrics {
     series: Mutex<BTreeMap<Labels, Arc<Series>>>,
     /// The same without a lock, as far as places do not collide.
     at_hand: [OnceLock<(Labels, Arc<Series>)>; AT_HAND],
-    in_flight: Arc<AtomicI64>,
     spares: OnceLock<Arc<Counters>>,
 }
-
-/// A call that is counted as in flight until this is dropped.
-#[derive(Debug)]
-pub struct InFlight(Arc<AtomicI64>);
 
 impl Default for Metrics {
     fn default() -> Self {
         Self {
             series: Mutex::default(),
             at_hand: [const { OnceLock::new() }; AT_HAND],
-            in_flight: Arc::default(),
             spares: OnceLock::new(),
         }
     }
@@ -55,13 +46,6 @@ impl Metrics {
     /// Shows what happens to spares, too. The first counters that are given stay.
     pub fn show_spares(&self, counters: Arc<Counters>) {
         self.spares.get_or_init(|| counters);
-    }
-
-    /// One more call in flight.
-    #[must_use]
-    pub fn begin(&self) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(Arc::clone(&self.in_flight))
     }
 
     /// One finished call, with the status that was sent.
@@ -83,13 +67,12 @@ impl Metrics {
         Arc::clone(all.entry(labels).or_default())
     }
 
-    /// The text that a scrape gets.
+    /// The text that a scrape gets while so many calls are `in_flight`.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn render(&self, in_flight: usize) -> String {
         let mut text = String::new();
         let all = self.series.lock().unwrap_or_else(PoisonError::into_inner).clone();
         series::render_durations(&mut text, &all);
-        let in_flight = self.in_flight.load(Ordering::Relaxed);
         family(
             &mut text,
             "http_requests_in_flight",
@@ -104,12 +87,6 @@ impl Metrics {
         }
         process::render(&mut text);
         text
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -189,7 +166,7 @@ mod tests {
                 let status = StatusCode::from_u16(code).unwrap();
                 metrics.record(status, method, Duration::from_millis(3));
             }
-            let text = metrics.render();
+            let text = metrics.render(0);
             let lines: HashSet<&str> = text.lines().collect();
             for (code, method) in all {
                 let method = method.as_str();

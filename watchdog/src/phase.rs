@@ -7,6 +7,7 @@ use std::sync::{
 };
 
 use modes::Deadline;
+use tokio::time::Instant;
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub(crate) enum Now {
 
 /// A call whose response is complete, but for the kernel to take it.
 pub trait Flushed: Send {
-    /// The kernel has all of it. Dropped before, it has not.
-    fn flushed(self: Box<Self>);
+    /// The kernel has all of it `now`. Dropped before, it has not.
+    fn flushed(self: Box<Self>, now: Instant);
 }
 
 /// See the module.
@@ -199,20 +200,24 @@ impl Phase {
         self.now.store(now as u8, Ordering::Relaxed);
     }
 
-    /// The kernel has taken everything that was written.
-    pub(crate) fn flushed(&self) {
+    /// The kernel has taken everything that was written. If a call ended with it, says when that
+    /// was.
+    pub(crate) fn flushed(&self) -> Option<Instant> {
         if self.now() == Now::Flush {
             self.set(Now::Idle);
         }
-        if self.flushing.swap(false, Ordering::Relaxed) {
-            // Without the lock, and with the room kept for the next.
-            let mut done = std::mem::take(&mut self.rare().flushing);
-            done.drain(..).for_each(Flushed::flushed);
-            let mut rare = self.rare();
-            if rare.flushing.is_empty() {
-                rare.flushing = done;
-            }
+        if !self.flushing.swap(false, Ordering::Relaxed) {
+            return None;
         }
+        let now = Instant::now();
+        // Without the lock, and with the room kept for the next.
+        let mut done = std::mem::take(&mut self.rare().flushing);
+        done.drain(..).for_each(|call| call.flushed(now));
+        let mut rare = self.rare();
+        if rare.flushing.is_empty() {
+            rare.flushing = done;
+        }
+        Some(now)
     }
 
     pub(crate) fn deadline(&self) -> Option<Deadline> {

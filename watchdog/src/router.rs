@@ -72,7 +72,6 @@ impl Router {
         account: &Arc<Account>,
         peer: Option<IpAddr>,
     ) -> Response<Sent> {
-        account.phase.begin_call(request.version());
         target_is_host(&mut request);
         let fields = Fields::of(request.headers());
         if let Some(refused) = refusal(&request, &fields) {
@@ -112,7 +111,7 @@ impl Router {
         timeout: Option<HeaderValue>,
         peer: Option<IpAddr>,
         account: &Account,
-        mut entry: Entry,
+        mut entry: Box<Entry>,
     ) -> Response<Sent> {
         if let Some(auth) = &self.auth {
             match Box::pin(auth.check(request.headers())).await {
@@ -134,7 +133,11 @@ impl Router {
             // The call's time begins when the waiting is over.
             now = Instant::now();
         }
-        let context = self.context(timeout.as_ref(), peer, now);
+        let mut context = self.context(timeout.as_ref(), peer, now);
+        if self.auth.is_some() {
+            // Keys may have been fetched since.
+            context.began = None;
+        }
         let read_timeout = self.config.read_timeout;
         let request = request.map(|body| {
             if body.is_end_stream() {
@@ -179,7 +182,7 @@ impl Router {
     ) -> Context {
         let allowed = allowed(timeout, self.config.exec_timeout);
         let deadline = allowed.map(|allowed| Deadline::since(now, allowed));
-        Context { peer, deadline, ..Context::default() }
+        Context { peer, began: Some(now), deadline, ..Context::default() }
     }
 }
 

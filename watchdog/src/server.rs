@@ -149,7 +149,7 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
             () = stop.insisted() => doors.cut.cancel(),
         }
     }
-    doors.closing.cancel();
+    doors.closing.begin();
     // The loops go on for as long as they have connections.
     let _runtimes = accepting.await;
     let open = router.ledger.open();

@@ -280,7 +280,7 @@ impl Cell {
 
     /// How long no call has begun.
     pub(super) fn idle(&self) -> Duration {
-        let started = self.function.counts.started.load(Ordering::Acquire);
+        let started = self.function.counts.started();
         let mut known = self.known();
         if known.calls.0 != started {
             known.calls = (started, Instant::now());

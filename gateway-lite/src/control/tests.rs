@@ -204,10 +204,10 @@ async fn idle_function_sleeps_only_when_nobody_calls() {
     kitchen.control.deploy(sleepy).await.unwrap();
     kitchen.until_ready(1, 1).await;
     let function = kitchen.function();
-    function.counts.in_flight.store(1, Ordering::SeqCst);
+    function.counts.begin();
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert_eq!(kitchen.ready().len(), 1, "a call is under way");
-    function.counts.in_flight.store(0, Ordering::SeqCst);
+    function.counts.end();
     kitchen.until_all(&[(1, State::Parked)]).await;
     kitchen.registry.want(&function);
     kitchen.until_ready(1, 1).await;

@@ -180,8 +180,7 @@ impl Control {
                 continue;
             }
             let counts = &cell.function.counts;
-            let busy =
-                counts.in_flight.load(Ordering::Acquire) + counts.waiting.load(Ordering::Acquire);
+            let busy = counts.in_flight() + counts.waiting.load(Ordering::Acquire);
             let load = Load { idle: cell.idle(), under_way: busy };
             let wanted = scaling::decide(&revision.policy, desired, load);
             if wanted != desired {

@@ -28,8 +28,7 @@ static TURN: AtomicUsize = AtomicUsize::new(0);
 impl Lease {
     /// One more call of `function`.
     pub(super) fn begin(function: Arc<Function>) -> Arc<Self> {
-        function.counts.started.fetch_add(1, Ordering::Relaxed);
-        function.counts.in_flight.fetch_add(1, Ordering::AcqRel);
+        function.counts.begin();
         Arc::new(Self { function, first: OnceLock::new(), second: OnceLock::new() })
     }
 
@@ -88,7 +87,7 @@ fn release(endpoint: Option<&Arc<Endpoint>>) {
 impl Drop for Lease {
     fn drop(&mut self) {
         release(self.second.get().or(self.first.get()));
-        self.function.counts.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.function.counts.end();
     }
 }
 

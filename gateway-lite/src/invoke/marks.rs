@@ -1,12 +1,10 @@
 //! What marks a call on its way in and out.
 
-use std::{
-    cell::RefCell,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{cell::RefCell, time::Instant};
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use watchdog::epoch::since_1970;
 
 /// Kept from the caller, or made; the same in the request, the response and the log.
 static CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
@@ -31,22 +29,11 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Of a call that begins now; `given` is what its caller calls it.
-    pub(super) fn of(given: Option<&HeaderValue>) -> Self {
-        let call_id = given.cloned().unwrap_or_else(|| {
-            // It tells calls apart and keeps no secret.
-            let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes());
-            let mut text = uuid::Uuid::encode_buffer();
-            value(id.into_uuid().hyphenated().encode_lower(&mut text))
-        });
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let nanoseconds = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+    /// Of a call that `started` just now.
+    pub(super) fn new(call_id: HeaderValue, started: Instant) -> Self {
+        let nanoseconds = u64::try_from(since_1970(started).as_nanos()).unwrap_or(u64::MAX);
         let start_time = value(itoa::Buffer::new().format(nanoseconds));
         Self { call_id, start_time }
-    }
-
-    pub(super) fn call_id(&self) -> &HeaderValue {
-        &self.call_id
     }
 
     /// What the function is told.
@@ -59,6 +46,16 @@ impl Marks {
         headers.entry(&CALL_ID).or_insert(self.call_id);
         headers.entry(&START_TIME).or_insert(self.start_time);
     }
+}
+
+/// What a call is called: as its caller does, or anew.
+pub(super) fn call_id(given: Option<&HeaderValue>) -> HeaderValue {
+    given.cloned().unwrap_or_else(|| {
+        // It tells calls apart and keeps no secret.
+        let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes());
+        let mut text = uuid::Uuid::encode_buffer();
+        value(id.into_uuid().hyphenated().encode_lower(&mut text))
+    })
 }
 
 /// Letters, digits and hyphens as a value.
@@ -81,7 +78,8 @@ mod tests {
 
     #[test]
     fn every_call_has_an_identifier_of_its_own_and_a_given_one_is_kept() {
-        let all: Vec<Marks> = (0..1000).map(|_| Marks::of(None)).collect();
+        let marks = |given| Marks::new(call_id(given), Instant::now());
+        let all: Vec<Marks> = (0..1000).map(|_| marks(None)).collect();
         let ids: HashSet<&str> = all.iter().map(|m| m.call_id.to_str().unwrap()).collect();
         assert_eq!(ids.len(), all.len());
         for marks in &all {
@@ -90,14 +88,14 @@ mod tests {
             assert!(start > 1_700_000_000_000_000_000, "{start}");
         }
         let given = HeaderValue::from_static("mine");
-        assert_eq!(Marks::of(Some(&given)).call_id, given);
+        assert_eq!(marks(Some(&given)).call_id, given);
     }
 
     #[test]
     fn the_functions_own_word_stays() {
         let mut headers = HeaderMap::new();
         headers.insert(&CALL_ID, HeaderValue::from_static("its"));
-        Marks::of(None).show(&mut headers);
+        Marks::new(call_id(None), Instant::now()).show(&mut headers);
         assert_eq!(headers[&CALL_ID], "its");
         assert!(headers.contains_key(&START_TIME));
     }

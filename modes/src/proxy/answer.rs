@@ -3,6 +3,7 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use bytes::{Buf as _, Bytes};
@@ -38,6 +39,7 @@ enum Next {
 
 impl Answer {
     /// The body behind a head with this framing; `zero_copy` says how much of it is to be moved.
+    /// It is `now`.
     pub(super) fn body(
         mut exchange: Exchange,
         framing: Framing,
@@ -45,6 +47,7 @@ impl Answer {
         deadline: Option<Deadline>,
         pool: &Pool,
         zero_copy: ZeroCopy,
+        now: Instant,
     ) -> Body {
         let mut decoder = Decoder::new(framing);
         let read = exchange.connection.buffer.len() as u64;
@@ -54,11 +57,11 @@ impl Answer {
                 Ok(Piece::Data(data)) => data,
                 _ => Bytes::new(),
             };
-            exchange.end(pool, persistent, deadline);
+            exchange.end(pool, persistent, deadline, now);
             return Body::full(data);
         }
         if decoder.is_done() {
-            exchange.end(pool, persistent, deadline);
+            exchange.end(pool, persistent, deadline, now);
             return Body::empty();
         }
         let (exchange, pool) = (Some(exchange), pool.clone());
@@ -148,7 +151,7 @@ impl HttpBody for Answer {
         if this.decoder.is_done()
             && let Some(exchange) = this.exchange.take()
         {
-            exchange.end(&this.pool, this.persistent, this.deadline);
+            exchange.end(&this.pool, this.persistent, this.deadline, Instant::now());
         }
         Poll::Ready(match piece {
             Some(Ok(Next::Moved(data))) => Some(Ok(Frame::data(data))),

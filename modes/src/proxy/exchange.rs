@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
 use http::StatusCode;
@@ -157,12 +158,18 @@ impl Exchange {
 
     /// The response is complete: the connection may carry another exchange if both sides have it
     /// so, and if the function has not said anything more.
-    pub(super) fn end(mut self, pool: &Pool, persistent: bool, deadline: Option<Deadline>) {
+    pub(super) fn end(
+        mut self,
+        pool: &Pool,
+        persistent: bool,
+        deadline: Option<Deadline>,
+        now: Instant,
+    ) {
         if !persistent || !self.connection.buffer.is_empty() {
             return;
         }
         match self.sending {
-            Sending::Done => pool.put(self.connection),
+            Sending::Done => pool.put(self.connection, now),
             Sending::Underway if !self.upload.is_held() => {
                 // The function answered early and still reads; its answer has left already.
                 let pool = pool.clone();
@@ -173,7 +180,7 @@ impl Exchange {
                         self.upload.poll_send(socket, cx).map_err(|_| ())
                     });
                     if deadline.limit(rest).await == Some(Ok(())) {
-                        pool.put(self.connection);
+                        pool.put(self.connection, Instant::now());
                     }
                 });
             }

@@ -107,8 +107,7 @@ impl Pool {
     }
 
     /// The exchange on it is complete: it may carry another one.
-    pub(super) fn put(&self, mut connection: Connection) {
-        let now = Instant::now();
+    pub(super) fn put(&self, mut connection: Connection, now: Instant) {
         let place = connection.home;
         let mut stack = self.inner.lock(place);
         stack.used = Some(now);

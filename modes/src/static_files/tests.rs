@@ -56,7 +56,7 @@ impl Site {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = self.server.call(request.body(Body::empty()).unwrap()).await.unwrap();
+        let response = self.server.call(request.body(Body::empty()).unwrap(), None).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().into();
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }

@@ -19,7 +19,7 @@ use crate::phase::Phase;
 #[derive(Debug)]
 pub struct Sent {
     body: Body,
-    entry: Option<Entry>,
+    entry: Option<Box<Entry>>,
     expected: Option<u64>,
     /// An error that waits until what came before it has been flushed.
     failed: Option<Error>,
@@ -33,7 +33,7 @@ impl Sent {
     }
 
     /// A body that carries its call's entry.
-    pub(super) fn accounted(body: Body, entry: Entry) -> Self {
+    pub(super) fn accounted(body: Body, entry: Box<Entry>) -> Self {
         let expected = body.size_hint().exact();
         Self { body, entry: Some(entry), expected, failed: None }
     }

@@ -1,6 +1,9 @@
 //! The access line: one a call, equal to what went over the wire.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
 
 use modes::decimal;
 use serde::Serialize;
@@ -23,6 +26,8 @@ pub struct Call<'a> {
     pub status: u16,
     /// Bytes of the response body.
     pub bytes: u64,
+    /// When it ended.
+    pub at: Instant,
     /// From the request head to the end of the response.
     pub took: Duration,
     /// `X-Call-Id`, if there was one.
@@ -56,7 +61,7 @@ impl Call<'_> {
 
     /// of-watchdog's line, and behind it what went wrong.
     fn text(&self, call_id: bool, line: &mut Vec<u8>) {
-        clock::text(line);
+        clock::text(line, self.at);
         for part in [" ", self.method, " ", self.target] {
             push_printable(line, part);
         }
@@ -80,7 +85,7 @@ impl Call<'_> {
 
     fn json(&self, line: &mut Vec<u8>) {
         let object = Json {
-            time: &clock::json(),
+            time: &clock::json(self.at),
             level: if self.error.is_some() { "warn" } else { "info" },
             message: "call",
             method: self.method,
@@ -124,6 +129,7 @@ mod tests {
             target: "/a?b",
             status: 200,
             bytes: 285,
+            at: Instant::now(),
             took: Duration::from_micros(1600),
             call_id: None,
             error: Some("the client left"),
@@ -154,7 +160,8 @@ mod tests {
         ) {
             let (call_id, error) = (call_id.as_deref(), error.as_deref());
             let (method, target) = (method.as_str(), target.as_str());
-            let call = Call { method, target, status, bytes, took, call_id, error };
+            let at = Instant::now();
+            let call = Call { method, target, status, bytes, at, took, call_id, error };
             let (mut text, mut json) = (Vec::new(), Vec::new());
             call.text(true, &mut text);
             call.json(&mut json);

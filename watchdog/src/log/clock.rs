@@ -3,10 +3,12 @@
 use std::{
     cell::RefCell,
     fmt::Write as _,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use time::OffsetDateTime;
+
+use crate::epoch::since_1970;
 
 thread_local! {
     static TEXT: RefCell<Second> = const { RefCell::new(Second::new()) };
@@ -20,23 +22,20 @@ struct Second {
 }
 
 /// `2006/01/02 15:04:05`, the form that both predecessors log with.
-pub(super) fn text(line: &mut Vec<u8>) {
-    let (second, _) = now();
+pub(super) fn text(line: &mut Vec<u8>, at: Instant) {
+    let second = since_1970(at).as_secs();
     TEXT.with_borrow_mut(|cached| {
         line.extend_from_slice(cached.read(second, ['/', ' ']).as_bytes());
     });
 }
 
 /// RFC 3339 with milliseconds.
-pub(super) fn json() -> String {
-    let (second, millisecond) = now();
-    JSON.with_borrow_mut(|cached| format!("{}.{millisecond:03}Z", cached.read(second, ['-', 'T'])))
-}
-
-fn now() -> (u64, u32) {
-    // A clock before 1970 is not set at all.
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (since.as_secs(), since.subsec_millis())
+pub(super) fn json(at: Instant) -> String {
+    let since = since_1970(at);
+    let millisecond = since.subsec_millis();
+    JSON.with_borrow_mut(|cached| {
+        format!("{}.{millisecond:03}Z", cached.read(since.as_secs(), ['-', 'T']))
+    })
 }
 
 impl Second {
@@ -73,7 +72,7 @@ mod tests {
         assert_eq!(second.read(1_136_214_245, ['/', ' ']), "2006/01/02 15:04:05");
         assert_eq!(second.read(1_136_214_246, ['/', ' ']), "2006/01/02 15:04:06");
         assert_eq!(Second::new().read(0, ['-', 'T']), "1970-01-01T00:00:00");
-        let json = json();
+        let json = json(Instant::now());
         assert_eq!((json.len(), json.ends_with('Z')), (24, true), "{json}");
     }
 }

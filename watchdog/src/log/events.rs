@@ -1,6 +1,6 @@
 //! `tracing`'s events as lines. There are no spans in this program.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use serde_json::{Map, Value};
 use tracing::{
@@ -68,7 +68,7 @@ impl Visit for Fields {
 impl Fields {
     fn text(self) -> Vec<u8> {
         let mut line = Vec::with_capacity(128);
-        clock::text(&mut line);
+        clock::text(&mut line, Instant::now());
         line.push(b' ');
         // The tab is ours: of-watchdog's first lines have one.
         for (number, part) in self.message.split('\t').enumerate() {
@@ -88,7 +88,7 @@ impl Fields {
 
     fn json(self, level: &Level) -> Vec<u8> {
         let mut object = Map::new();
-        object.insert("time".into(), clock::json().into());
+        object.insert("time".into(), clock::json(Instant::now()).into());
         object.insert("level".into(), level.as_str().to_ascii_lowercase().into());
         object.insert("message".into(), self.message.into());
         for (name, value) in self.others {

@@ -10,6 +10,8 @@ use std::{
     time::Duration,
 };
 
+use modes::lanes::Lanes;
+
 use super::{MethodLabel, family};
 
 /// What tells the series from each other. Their order is that of the lines: by the text of the labels.
@@ -34,9 +36,16 @@ const BUCKETS: [(u32, &str); 11] = [
     (10_000, "10"),
 ];
 
-/// A histogram. The number of calls is the sum of its buckets, so the two cannot differ.
+/// A histogram, kept by each event loop for itself and added up for a scrape. The number of calls
+/// is the sum of its buckets, so the two cannot differ.
 #[derive(Debug, Default)]
 pub(super) struct Series {
+    tallies: Lanes<Tally>,
+}
+
+/// What one loop has counted.
+#[derive(Debug, Default)]
+struct Tally {
     /// Calls by the first bucket they fit in; the last one is for those that fit in none.
     buckets: [AtomicU64; BUCKETS.len() + 1],
     /// Time spent in all of them: centuries fit in.
@@ -49,24 +58,35 @@ impl Series {
             .iter()
             .position(|(end, _)| took <= Duration::from_millis((*end).into()))
             .unwrap_or(BUCKETS.len());
-        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        let tally = &self.tallies[self.tallies.here()];
+        tally.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        tally.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// The sum of one number over all loops.
+    fn sum(&self, number: impl Fn(&Tally) -> &AtomicU64) -> u64 {
+        self.tallies.iter().map(|tally| number(tally).load(Ordering::Relaxed)).sum()
+    }
+
+    /// All buckets, over all loops.
+    fn buckets(&self) -> impl Iterator<Item = u64> {
+        (0..=BUCKETS.len()).map(|bucket| self.sum(|tally| &tally.buckets[bucket]))
     }
 
     fn count(&self) -> u64 {
-        self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).sum()
+        self.buckets().sum()
     }
 
     fn render(&self, text: &mut String, name: &str, labels: &str) {
         let ends = BUCKETS.iter().map(|(_, end)| *end).chain(["+Inf"]);
         let mut calls = 0;
         // Writing to a string cannot fail.
-        for (end, bucket) in ends.zip(&self.buckets) {
-            calls += bucket.load(Ordering::Relaxed);
+        for (end, bucket) in ends.zip(self.buckets()) {
+            calls += bucket;
             let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{end}\"}} {calls}");
         }
-        let spent = Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64();
+        let spent = Duration::from_nanos(self.sum(|tally| &tally.nanoseconds)).as_secs_f64();
         let _ = writeln!(text, "{name}_sum{{{labels}}} {spent}");
         let _ = writeln!(text, "{name}_count{{{labels}}} {calls}");
     }
@@ -151,7 +171,7 @@ mod tests {
         fn call_is_in_the_buckets_that_are_no_shorter(nanoseconds in 0..20_000_000_000_u64) {
             let series = Series::default();
             series.record(Duration::from_nanos(nanoseconds));
-            let place = series.buckets.iter().position(|bucket| bucket.load(Ordering::Relaxed) == 1);
+            let place = series.buckets().position(|bucket| bucket == 1);
             let place = place.unwrap();
             let end = |place: usize| u64::from(BUCKETS[place].0) * 1_000_000;
             prop_assert!(place == BUCKETS.len() || nanoseconds <= end(place));

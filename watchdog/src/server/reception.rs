@@ -28,7 +28,7 @@ pub(super) struct Accepted {
 pub(super) async fn receive(accepted: Accepted, calls: Handle) {
     let first = tokio::select! {
         first = dispatch::first(&accepted.stream, accepted.timeouts.head) => first,
-        () = accepted.doors.closing.cancelled() => First::Call,
+        () = accepted.doors.closing.begun() => First::Call,
     };
     match first {
         // Boxed: most connections do not stay here.

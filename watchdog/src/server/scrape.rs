@@ -50,7 +50,7 @@ fn scrape(router: &Router, path: &str) -> Response<Sent> {
     if path != "/metrics" {
         return respond::bare(StatusCode::NOT_FOUND).map(Sent::unaccounted);
     }
-    let mut response = Response::new(Body::full(router.ledger.metrics.render()));
+    let mut response = Response::new(Body::full(router.ledger.render()));
     let content_type = http::HeaderValue::from_static(metrics::CONTENT_TYPE);
     response.headers_mut().insert(http::header::CONTENT_TYPE, content_type);
     response.map(Sent::unaccounted)
