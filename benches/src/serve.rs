@@ -6,6 +6,7 @@
 pub mod classic;
 pub mod content;
 pub mod relay;
+pub mod spares;
 pub mod streaming;
 
 use std::{

@@ -120,9 +120,14 @@ impl Contender {
             }
             Kind::Floor => {
                 command.arg(address.to_string());
+                let spares = self.extra.iter().find(|(name, _)| name == "warm_spares");
+                let mode = |name: &str| match spares {
+                    Some((_, count)) => vec![format!("{name}-spares"), count.clone()],
+                    None => vec![name.to_owned()],
+                };
                 match work {
-                    Work::Classic(program) => command.arg("classic").args(program),
-                    Work::Streaming(program) => command.arg("streaming").args(program),
+                    Work::Classic(program) => command.args(mode("classic")).args(program),
+                    Work::Streaming(program) => command.args(mode("streaming")).args(program),
                     Work::Static { root, file } => command.arg("static").arg(root.join(file)),
                     Work::Http(function) | Work::Hop { replica: function, .. } => {
                         command.arg("relay").arg(function)

@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use benches::{
     Result, affinity, in_path,
-    serve::{self, Listener, classic, content, relay, streaming},
+    serve::{self, Listener, classic, content, relay, spares, streaming},
 };
 
 const USAGE: &str = "usage: floor ADDRESS classic PROGRAM [ARGUMENT…]
        floor ADDRESS streaming PROGRAM [ARGUMENT…]
+       floor ADDRESS classic-spares COUNT PROGRAM [ARGUMENT…]
+       floor ADDRESS streaming-spares COUNT PROGRAM [ARGUMENT…]
        floor ADDRESS static FILE
        floor ADDRESS relay ADDRESS|unix:PATH";
 
@@ -34,6 +36,12 @@ fn run(arguments: &[&str]) -> Result<std::convert::Infallible> {
             serve::run::<classic::Calling>(&listener, threads, &program(command)?)?;
         }
         ("streaming", command @ [_, ..]) => streaming::run(&listener, program(command)?)?,
+        ("classic-spares", [count, command @ ..]) if !command.is_empty() => {
+            spares::run(&listener, program(command)?, count.parse()?, spares::Answer::Whole)?;
+        }
+        ("streaming-spares", [count, command @ ..]) if !command.is_empty() => {
+            spares::run(&listener, program(command)?, count.parse()?, spares::Answer::Streamed)?;
+        }
         ("static", [file]) => {
             let content = content::Content::file(file)?;
             serve::run::<content::Answering>(&listener, threads, &content)?;

@@ -116,6 +116,14 @@ impl Contenders {
         let mut warm = cold.clone();
         warm.name = "ours+spares".into();
         warm.extra.push(("warm_spares".into(), self.spares.to_string()));
-        vec![cold, warm]
+        let mut field = vec![cold, warm];
+        // The loop that does with spares only what none can avoid.
+        if let Some(floor) = self.all.iter().find(|contender| contender.kind == Kind::Floor) {
+            let mut floor = floor.clone();
+            floor.name = "floor+spares".into();
+            floor.extra.push(("warm_spares".into(), self.spares.to_string()));
+            field.push(floor);
+        }
+        field
     }
 }

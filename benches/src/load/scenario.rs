@@ -60,7 +60,7 @@ pub enum Field {
     Everyone,
     /// As `Everyone`, without the slow of-watchdog, whose target is another line.
     Files,
-    /// Ours without and with warm spares.
+    /// Ours without and with warm spares, and a floor with them.
     Spares,
 }
 

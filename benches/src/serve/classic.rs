@@ -41,6 +41,17 @@ impl Program {
             rustix::io::write(&feed, input)?;
         }
         drop(feed);
+        self.start_with(stdin)
+    }
+
+    /// Starts it; its input can be written to the first pipe, and its output read from the second.
+    pub(super) fn start_waiting(&self) -> io::Result<(Child, OwnedFd, OwnedFd)> {
+        let (stdin, feed) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (child, output) = self.start_with(stdin)?;
+        Ok((child, feed, output))
+    }
+
+    fn start_with(&self, stdin: OwnedFd) -> io::Result<(Child, OwnedFd)> {
         let (output, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
         let child = Command::new(&self.path)
             .args(&self.arguments)
@@ -124,7 +135,7 @@ impl Drop for Calling {
 }
 
 /// The body, once all of it is there.
-fn body(request: &[u8]) -> Option<&[u8]> {
+pub(super) fn body(request: &[u8]) -> Option<&[u8]> {
     let end = request.windows(4).position(|bytes| bytes == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&request[..end]).ok()?;
     let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));

@@ -1,6 +1,7 @@
 //! One connection to the function: its socket, what has been read ahead from it, and its timer.
 
 use std::{
+    cell::Cell,
     io,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
@@ -21,6 +22,12 @@ const WORTH_READING: usize = 64 * 1024;
 /// Room in a buffer for the beginning of something that was not whole, such as a chunk's size.
 const SLACK: usize = 4 * 1024;
 
+thread_local! {
+    /// The buffer of [`LEAST_READ`] that was used last on this event loop. One goes from connection
+    /// to connection: the others, idle or waiting for an answer, need none, and it stays in the caches.
+    static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
+}
+
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) socket: Socket,
@@ -28,7 +35,7 @@ pub(super) struct Connection {
     pub(super) home: usize,
     /// Read and not taken yet.
     pub(super) buffer: BytesMut,
-    /// The size of the memory that `buffer` is part of.
+    /// The size of the memory that `buffer` is part of; 0 without any.
     allocated: usize,
     /// What the next read asks for when nobody knows how much will come.
     room: usize,
@@ -55,6 +62,13 @@ impl Connection {
             None => self.room,
         };
         let room = room.clamp(LEAST_READ, MOST_READ);
+        if self.allocated == 0 {
+            // Only once there is something to put into it.
+            ready!(self.socket.poll_read_ready(cx))?;
+            if let Some(buffer) = SPARE.take() {
+                (self.buffer, self.allocated) = (buffer, LEAST_READ);
+            }
+        }
         ready!(self.poll_room(cx, room));
         let spare = self.buffer.capacity() - self.buffer.len();
         let read = ready!(pin!(self.socket.read_buf(&mut self.buffer)).poll(cx))?;
@@ -87,12 +101,14 @@ impl Connection {
         self.allocated > LEAST_READ
     }
 
-    /// Gives a large buffer back.
-    pub(super) fn shrink(&mut self) {
-        if self.is_large() {
-            self.buffer = BytesMut::new();
-            self.allocated = 0;
+    /// Lets go of the buffer, which is empty: to the next connection of this loop, unless it is large.
+    pub(super) fn give_back(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        if self.allocated == LEAST_READ {
+            // What was cut from it, such as the fields of the last answer, need not be gone yet.
+            SPARE.set(Some(buffer));
         }
+        self.allocated = 0;
         self.room = LEAST_READ;
     }
 

@@ -114,7 +114,7 @@ impl Pool {
         if connection.is_large() && stack.large < MOST_LARGE {
             stack.large += 1;
         } else {
-            connection.shrink();
+            connection.give_back();
         }
         let oldest = (stack.connections.len() >= MOST_IDLE).then(|| stack.remove_oldest(1));
         stack.connections.push(Idle { connection, since: now });

@@ -38,6 +38,14 @@ impl Socket {
 }
 
 impl Socket {
+    /// Waits until something may be there to read, as far as the event loop knows.
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
     /// Runs `io`, which reads by a system call of its own, whenever something may be there, until
     /// it is done with anything but `WouldBlock`.
     pub(super) fn poll_io<T>(
@@ -46,10 +54,7 @@ impl Socket {
         mut io: impl FnMut() -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
-            ready!(match self {
-                Self::Tcp(stream) => stream.poll_read_ready(cx),
-                Self::Unix(stream) => stream.poll_read_ready(cx),
-            })?;
+            ready!(self.poll_read_ready(cx))?;
             let done = match self {
                 Self::Tcp(stream) => stream.try_io(Interest::READABLE, &mut io),
                 Self::Unix(stream) => stream.try_io(Interest::READABLE, &mut io),
