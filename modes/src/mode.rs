@@ -26,6 +26,18 @@ pub enum Config {
     Static(static_files::Config),
 }
 
+impl Config {
+    /// Whether processes are started before their calls.
+    #[must_use]
+    pub fn has_spares(&self) -> bool {
+        match self {
+            Self::Classic(config) => config.spares.is_some(),
+            Self::Streaming(config) => config.spares.is_some(),
+            Self::Upstream(_) | Self::Static(_) => false,
+        }
+    }
+}
+
 /// A way to answer requests.
 #[derive(Debug)]
 pub enum Mode {

@@ -94,9 +94,12 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
     };
     let lock_path = config.health.lock_file.clone();
     let mut runtimes = Runtimes::start()?;
+    // A loop that started the last spare is behind others in the scheduler's account, and what a
+    // function writes would not wake it at once: spares have one of their own.
+    let mut spares = config.mode.has_spares().then(Runtimes::start).transpose()?;
     let mode = {
-        // What it keeps running, such as the start of spares, is no work of the first thread.
-        let _calls = runtimes.in_turn().enter();
+        // What it keeps running is no work of the first thread.
+        let _keeper = spares.as_mut().unwrap_or(&mut runtimes).in_turn().enter();
         Mode::build(config.mode)?
     };
     for line in config.banner {
