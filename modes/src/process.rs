@@ -85,6 +85,17 @@ impl Process {
         stdin.begin(input).map_err(Error::io("writing the function's input"))
     }
 
+    /// Has the event loop of the calling task watch the output, which another one watched so far: that
+    /// one would have to run, and to wake this one, for each piece. It stays as it was where the host
+    /// has no descriptors left.
+    pub(crate) fn watch_here(&mut self) -> Arc<pipe::Receiver> {
+        let own = rustix::io::fcntl_dupfd_cloexec(&*self.stdout, 3).map_err(Into::into);
+        if let Ok(own) = own.and_then(pipe::Receiver::from_owned_fd_unchecked) {
+            self.stdout = Arc::new(own);
+        }
+        Arc::clone(&self.stdout)
+    }
+
     /// Whether the process has exited, and waits to be reaped.
     pub(crate) fn has_exited(&self) -> bool {
         has_exited(self.leader)

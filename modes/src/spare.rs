@@ -116,8 +116,11 @@ impl Source {
         let input = Arrived::of(body).await?;
         let busy = self.spares.as_ref().map(Busy::begin);
         if let Some(spare) = self.spares.as_ref().and_then(|spares| spares.take()) {
-            let unfed = spare.process.begin(input)?;
-            return Ok(Started { process: spare.process, stdout: spare.stdout, unfed, busy });
+            let mut process = spare.process;
+            drop(spare.stdout);
+            let stdout = process.watch_here();
+            let unfed = process.begin(input)?;
+            return Ok(Started { process, stdout, unfed, busy });
         }
         let (process, pipes) = self.launcher.spawn(environment, Input::Body(input), self.stderr)?;
         if let Some(stderr) = pipes.stderr {
