@@ -30,6 +30,10 @@ on_every_provider! {
     long_bodies_are_refused_and_harm_nobody
 }
 
+on_docker! {
+    images_that_no_engine_can_have_are_refused_by_name
+}
+
 /// The status, and an error that names what is wrong.
 #[track_caller]
 fn assert_refused(response: &Response, status: u16, named: &str) {
@@ -144,6 +148,17 @@ fn deployments_that_cannot_be_are_refused_by_name(provider: Provider) {
         }
     }
     assert_eq!(gateway.json("/system/functions"), json!([]), "something was deployed");
+}
+
+fn images_that_no_engine_can_have_are_refused_by_name(provider: Provider) {
+    let gateway = gateway(provider);
+    for image in ["http://x/y", "Upper/Case", "a b", "a:b:c", "a@sha256:00"] {
+        let function = Function::cat("f").set("image", image.into());
+        let response = gateway.try_deploy(&function);
+        assert_refused(&response, 400, image);
+        assert_refused(&response, 400, "invalid reference");
+    }
+    assert_eq!(gateway.json("/system/functions"), json!([]));
 }
 
 fn deployment_of_what_is_there_is_a_conflict(provider: Provider) {

@@ -66,6 +66,7 @@ mod namespaces;
 mod pages;
 mod promises;
 mod recovery;
+mod removal;
 mod restarts;
 mod retries;
 mod scaling;

@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, future::join_all, stream};
+use futures_util::{
+    StreamExt,
+    future::{join, join_all},
+    stream,
+};
 use tokio::time::Instant;
 
 use super::{
@@ -79,7 +83,9 @@ impl Control {
         };
         // What it is made from may have been cleaned away since it was deployed.
         self.provider.prepare(&order.spec).await?;
-        let instance = self.provider.create(&order).await?;
+        let provider = Arc::clone(&self.provider);
+        let made = cell.unfinished.spawn(async move { provider.create(&order).await }).await;
+        let instance = made.map_err(|error| Error::Failed(format!("ended early: {error}")))??;
         cell.change(|known| {
             cell.observe(known, instance);
             known.touched = self.tick();
@@ -151,8 +157,9 @@ impl Control {
     /// Lets an instance finish its calls in the background, then ends it.
     fn send_away(self: &Arc<Self>, cell: &Arc<Cell>, id: &str, leaving: Leaving) {
         let endpoint = cell.withdraw(id, leaving);
+        let unfinished = cell.unfinished.clone();
         let (this, cell, id) = (Arc::clone(self), Arc::clone(cell), id.to_owned());
-        tokio::spawn(async move {
+        unfinished.spawn(async move {
             let limit = this.longest_call(&cell, &id);
             if let Some(endpoint) = endpoint {
                 drain(&endpoint, limit).await;
@@ -200,7 +207,8 @@ impl Control {
     /// Removes all that a function has, after its calls. Needs the function's turn.
     pub(super) async fn clear(self: &Arc<Self>, cell: &Arc<Cell>) -> Result<()> {
         cell.change(|known| (known.life, known.goal) = (Life::Doomed, None));
-        let ids = cell.ids(|_| true);
+        // Those that an update or another number of replicas sent away before have calls, too.
+        let staying = cell.ids(|one| one.leaving.is_none());
         let one = |id: String| async move {
             let limit = self.longest_call(cell, &id);
             if let Some(endpoint) = cell.withdraw(&id, Leaving::ForGood) {
@@ -210,7 +218,14 @@ impl Control {
             }
             self.remove_one(cell, &id).await
         };
-        join_all(ids.into_iter().map(one)).await.into_iter().collect::<Result<()>>()?;
+        cell.unfinished.close();
+        let staying = join_all(staying.into_iter().map(one));
+        let (removed, ()) = join(staying, cell.unfinished.wait()).await;
+        removed.into_iter().collect::<Result<()>>()?;
+        // Those that were to be parked, and those that did not go.
+        for id in cell.ids(|_| true) {
+            self.remove_one(cell, &id).await?;
+        }
         // What a change made that was cut off.
         let all = self.provider.list().await?;
         let left = all.into_iter().filter(|instance| instance.function == *cell.id());

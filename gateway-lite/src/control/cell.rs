@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
+use tokio_util::task::TaskTracker;
 
 use super::{
     plan::{Seen, View},
@@ -46,6 +47,9 @@ pub(super) struct Cell {
     pub(super) news: watch::Sender<u64>,
     /// Set by who removes the function, so that a change under way ends.
     pub(super) doom: watch::Sender<bool>,
+    /// What goes on without the change that began it: instances that are being made, and replicas
+    /// that finish their calls, to be parked or removed then.
+    pub(super) unfinished: TaskTracker,
     known: Mutex<Known>,
 }
 
@@ -77,6 +81,7 @@ impl Cell {
             turn: Arc::default(),
             news: watch::Sender::new(0),
             doom: watch::Sender::new(false),
+            unfinished: TaskTracker::new(),
             known: Mutex::new(Known {
                 life,
                 replicas: BTreeMap::new(),

@@ -129,7 +129,7 @@ impl Control {
                 self.is_deployed(cell);
             }
             // Who removes it goes on with it.
-            (Change::Deploy, Err(_)) if *cell.doom.borrow() && is_late => {}
+            (Change::Deploy, Err(_)) if *cell.doom.borrow() => {}
             (Change::Deploy, Err(_)) if !is_late => {
                 if cell.known().replicas.is_empty() {
                     self.forget(cell);

@@ -82,9 +82,7 @@ fn replace(view: &View, goal: u64, needed: u32) -> Vec<Step> {
     }
     let mut steps = more(&new, goal, needed);
     steps.extend(revived(&of(view, view.serving)));
-    let others = view.instances.iter();
-    let others = others.filter(|seen| seen.revision != goal && seen.revision != view.serving);
-    steps.extend(others.map(retire));
+    steps.extend(outdated(view, &[view.serving, goal]));
     steps
 }
 
@@ -92,8 +90,7 @@ fn replace(view: &View, goal: u64, needed: u32) -> Vec<Step> {
 /// function exists.
 fn keep(view: &View) -> Vec<Step> {
     let mine = of(view, view.serving);
-    let others = view.instances.iter().filter(|seen| seen.revision != view.serving);
-    let mut steps: Vec<_> = others.map(retire).collect();
+    let mut steps: Vec<_> = outdated(view, &[view.serving]).collect();
     let desired = view.desired as usize;
     let (mut up, down): (Vec<&Seen>, Vec<&Seen>) =
         mine.iter().copied().partition(|seen| seen.condition.is_up());
@@ -121,6 +118,12 @@ fn keep(view: &View) -> Vec<Step> {
 
 fn of(view: &View, revision: u64) -> Vec<&Seen> {
     view.instances.iter().filter(|seen| seen.revision == revision).collect()
+}
+
+/// Those of other versions go; one that is still being parked waits its turn, for its calls.
+fn outdated(view: &View, wanted: &[u64]) -> impl Iterator<Item = Step> {
+    let others = view.instances.iter().filter(|seen| !wanted.contains(&seen.revision));
+    others.filter(|seen| seen.condition != Condition::Parking).map(retire)
 }
 
 fn retire(seen: &Seen) -> Step {

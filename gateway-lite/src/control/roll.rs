@@ -51,7 +51,10 @@ impl Control {
                 Ok(())
             }
             Err(error) => {
-                self.drop_all(cell, |_| true).await;
+                // Who removes it lets those that are ready finish their calls.
+                if !*cell.doom.borrow() {
+                    self.drop_all(cell, |_| true).await;
+                }
                 Err(error)
             }
         }
@@ -73,7 +76,8 @@ impl Control {
             } => reached,
             () = cell.doomed() => Err(removed(cell)),
         };
-        if reached.is_err() {
+        // Once it serves it has calls, for who removes the function to wait for.
+        if reached.is_err() && cell.serving() != number {
             cell.change(|known| known.goal = None);
             self.drop_all(cell, |revision| revision == number).await;
         }

@@ -7,6 +7,7 @@ use kitchen::{Kitchen, eventually, hasty};
 use memory::Memory;
 
 use super::*;
+use crate::registry::Endpoint;
 
 fn id() -> FunctionId {
     FunctionId::new("f", "n").unwrap()
@@ -332,6 +333,51 @@ async fn removal_waits_for_calls() {
     endpoint.in_flight.fetch_sub(1, Ordering::SeqCst);
     assert_eq!(removal.await.unwrap(), Ok(Accepted::Done));
     assert_eq!(kitchen.provider.all(), []);
+}
+
+/// A replica that has a call, and goes to be removed or parked, as `change` wants it.
+async fn with_a_call_on_one_that_left(name: &str, changes: &[u32]) -> (Kitchen, Arc<Endpoint>) {
+    let kitchen = Kitchen::open(name).await;
+    kitchen.control.deploy(spec("good", &[])).await.unwrap();
+    kitchen.until_ready(1, 1).await;
+    let endpoint = kitchen.ready().remove(0);
+    endpoint.in_flight.fetch_add(1, Ordering::SeqCst);
+    for &replicas in changes {
+        kitchen.control.scale(&id(), replicas).await.unwrap();
+        kitchen.until_ready(1, replicas as usize).await;
+    }
+    (kitchen, endpoint)
+}
+
+#[tokio::test]
+async fn removal_waits_for_calls_of_replicas_that_left_before() {
+    let (kitchen, endpoint) = with_a_call_on_one_that_left("left", &[0, 1, 0, 1]).await;
+    for _ in 0..2 {
+        kitchen.control.update(spec("good", &[])).await.unwrap();
+    }
+    let control = Arc::clone(&kitchen.control);
+    let mut removal = tokio::spawn(async move { control.remove(&id()).await });
+    eventually("nothing else to be left", || kitchen.provider.all().len() == 1).await;
+    assert!(timeout(Duration::from_millis(400), &mut removal).await.is_err());
+    assert_eq!(kitchen.provider.all(), [(1, kitchen.provider.running())]);
+    // One whose end fails is removed all the same.
+    kitchen.provider.is_stubborn.store(true, Ordering::SeqCst);
+    endpoint.in_flight.fetch_sub(1, Ordering::SeqCst);
+    assert_eq!(removal.await.unwrap(), Ok(Accepted::Done));
+    assert_eq!(kitchen.provider.all(), []);
+}
+
+#[tokio::test]
+async fn update_waits_for_calls_of_a_replica_that_is_being_parked() {
+    let (kitchen, endpoint) = with_a_call_on_one_that_left("parking", &[0]).await;
+    kitchen.control.update(spec("good", &[])).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(kitchen.provider.all()[0], (1, kitchen.provider.running()));
+    endpoint.in_flight.fetch_sub(1, Ordering::SeqCst);
+    eventually("the old one to be gone", || {
+        kitchen.provider.all().iter().all(|(revision, _)| *revision == 2)
+    })
+    .await;
 }
 
 #[tokio::test]

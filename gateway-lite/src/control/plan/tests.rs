@@ -45,6 +45,16 @@ fn one_that_is_being_parked_is_no_help_and_no_hindrance() {
 }
 
 #[test]
+fn one_of_another_version_that_is_being_parked_finishes_its_calls() {
+    let mut view = view(1, &[("a", 3, Parking), ("b", 1, Ready)]);
+    assert_eq!(plan(&view), []);
+    view.goal = Some((2, 1));
+    assert_eq!(plan(&view), [Step::Create(2)]);
+    (view.goal, view.instances[0].condition) = (None, Parked);
+    assert_eq!(plan(&view), [retire_id("a")]);
+}
+
+#[test]
 fn worst_ones_go_first() {
     let all = [("a", 1, Starting), ("b", 1, Ended), ("c", 1, Ready), ("d", 1, Failing)];
     assert_eq!(plan(&view(2, &all)), [retire_id("d"), retire_id("b")]);

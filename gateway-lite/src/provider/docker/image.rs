@@ -46,6 +46,13 @@ impl Images {
     /// engine as well.
     pub(super) async fn bring(&self, engine: &Engine, image: &str) -> Result<()> {
         let name = image.trim();
+        if !is_reference(name) {
+            let text = format!(
+                "invalid reference: the image {name:?} is none: [registry[:port]/]path[:tag][@digest], \
+                 the path in lower case"
+            );
+            return Err(Error::Invalid(text));
+        }
         let doing = format!("look for the image {name:?}");
         match engine.ask(ASK, &doing, engine.api().inspect_image(name)).await {
             Err(Error::NotFound(_)) => {}
@@ -171,6 +178,82 @@ impl<'a> Reference<'a> {
     }
 }
 
+/// The most characters of a repository with its registry.
+const LONGEST_NAME: usize = 255;
+
+/// Whether an engine could take it for an image's name, by the grammar of the distribution project
+/// (`reference/regexp.go`): it answers some others with an error that has no words. The first part
+/// of a path is a registry if nothing else can be meant.
+fn is_reference(text: &str) -> bool {
+    let (name, is_digest) = match text.split_once('@') {
+        Some((name, digest)) => (name, is_digest(digest)),
+        None => (text, true),
+    };
+    let last = name.rfind('/').map_or(0, |slash| slash + 1);
+    let (path, is_tag) = match name[last..].find(':') {
+        Some(colon) => (&name[..last + colon], is_tag(&name[last + colon + 1..])),
+        None => (name, true),
+    };
+    let rest = path.split_once('/').filter(|(host, _)| is_domain(host)).map(|(_, rest)| rest);
+    let is_path = |path: &str| path.split('/').all(is_component);
+    is_digest
+        && is_tag
+        && path.len() <= LONGEST_NAME
+        && (is_path(path) || rest.is_some_and(is_path))
+}
+
+/// Lower-case letters and digits, with `.`, `_`, `__` or hyphens between them.
+fn is_component(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.starts_with(is_plain)
+        && text.ends_with(is_plain)
+        && text.split(is_plain).all(|between| {
+            matches!(between, "" | "." | "_" | "__") || between.bytes().all(|byte| byte == b'-')
+        })
+}
+
+/// `[\w][\w.-]{0,127}`.
+fn is_tag(text: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.len() <= 128
+        && text.starts_with(is_word)
+        && text.chars().all(|c| is_word(c) || c == '.' || c == '-')
+}
+
+/// `ALGORITHM:HEX`, of 32 hexadecimal digits at least.
+fn is_digest(text: &str) -> bool {
+    let Some((algorithm, hex)) = text.split_once(':') else { return false };
+    let is_part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic())
+            && part.chars().all(|c| c.is_ascii_alphanumeric())
+    };
+    algorithm.split(['+', '.', '-', '_']).all(is_part)
+        && hex.len() >= 32
+        && hex.chars().all(|c| c.is_ascii_hexdigit())
+}
+
+/// A host's name or address, with or without a port.
+fn is_domain(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    let is_port =
+        port.is_none_or(|port| !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()));
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    let is_host = match inner {
+        Some(six) => !six.is_empty() && six.chars().all(|c| c.is_ascii_hexdigit() || c == ':'),
+        None => host.split('.').all(is_label),
+    };
+    is_host && is_port
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -196,6 +279,55 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_name_is_told_from_names() {
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        let with_digests =
+            ["a", "a/b:c", "localhost:5000/a/b:c"].map(|name| format!("{name}@{digest}"));
+        let names = [
+            "kennel/alpine",
+            "alpine:latest",
+            "localhost:5000/a/b:c",
+            "ghcr.io/a/b__c-d---e.f:1.2_X",
+            "[::1]:5000/a",
+            "127.0.0.1:5000/x:latest",
+            "Host/a",
+            "0a1b",
+            "a/b/c/d",
+            &digest,
+        ];
+        for name in names.into_iter().chain(with_digests.iter().map(String::as_str)) {
+            assert!(is_reference(name), "{name}");
+        }
+        let long = "a".repeat(256);
+        for name in [
+            "",
+            "http://x/y",
+            "/nowhere/at/all:no",
+            "a//b",
+            "a/",
+            ":a",
+            "a:",
+            "Upper",
+            "a/Upper",
+            "a b",
+            "a..b",
+            "a___b",
+            "-a",
+            "a-",
+            "a:-x",
+            "a@",
+            "a@sha256:00",
+            "a@b@c",
+            "a:b:c",
+            "h:x/a",
+            "é",
+            &long,
+        ] {
+            assert!(!is_reference(name), "{name}");
+        }
+    }
+
+    #[test]
     fn unknown_images_are_the_authors_mistake() {
         let text = "pull access denied for x, repository does not exist".to_owned();
         assert!(matches!(refusal(Error::Failed(text)), Error::Invalid(_)));
@@ -204,6 +336,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn names_by_the_grammar_are_taken(
+            name in "([a-zA-Z0-9]([a-zA-Z0-9-]{0,5}[a-zA-Z0-9])?(\\.[a-z0-9]{1,5}){0,2}(:[0-9]{1,5})?/)?\
+                     [a-z0-9]{1,5}((\\.|_|__|-{1,3})[a-z0-9]{1,5}){0,2}(/[a-z0-9]{1,5}){0,2}\
+                     (:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,20})?(@sha256:[a-f0-9]{64})?",
+        ) {
+            prop_assert!(is_reference(&name), "{name}");
+        }
+
+        #[test]
+        fn what_no_name_has_is_refused(before in "[a-z]{0,5}", strange in "[^a-zA-Z0-9./:@_\\[\\]-]|//|::|@@", after in ".{0,5}") {
+            prop_assert!(!is_reference(&(before + &strange + &after)));
+        }
+
         #[test]
         fn no_name_is_too_strange(name in ".*") {
             let parts = Reference::of(&name);
