@@ -134,6 +134,8 @@ async fn engine_that_goes_away_and_comes_back_is_survived() {
             tokio::time::sleep(Duration::from_millis(50)).await;
             told = told.checked_sub(Duration::from_millis(50)).expect("it answers again");
         }
+        // Until its events are heard, it can go away once more unnoticed.
+        tokio::time::timeout(Duration::from_secs(20), changes.changed()).await.unwrap().unwrap();
         assert_eq!(call(&provider, &runs, "after").await, "AFTER", "{signal:?}");
         assert_eq!(state(&provider, &parked).await, State::Parked);
     }

@@ -115,8 +115,10 @@ async fn follow(all: &Shared, since: u64) -> u64 {
     };
     // Those of networks do not carry the labels of their containers.
     let networks = told("network", ("event", "disconnect".to_owned()));
-    let mut events = stream::select(told("container", ("label", mark)), networks);
-    while let Some(event) = events.next().await {
+    let end = |events: stream::BoxStream<'static, _>| events.map(Some).chain(stream::iter([None]));
+    let mut events = stream::select(end(told("container", ("label", mark))), end(networks)).boxed();
+    // Neither is heard without the other.
+    while let Some(Some(event)) = events.next().await {
         match event {
             Ok(event) => take(all, event).await,
             Err(error) => {
