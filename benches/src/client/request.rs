@@ -9,7 +9,7 @@ impl Request {
     #[must_use]
     pub fn get(target: &str) -> Self {
         let head = format!(
-            "GET {target} HTTP/1.1\r\nHost: function\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n"
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\nAccept: */*\r\n\r\n"
         );
         Self(head.into_bytes())
     }
@@ -18,7 +18,7 @@ impl Request {
     #[must_use]
     pub fn post(target: &str, body: &[u8]) -> Self {
         let mut bytes = format!(
-            "POST {target} HTTP/1.1\r\nHost: function\r\nUser-Agent: load\r\nAccept: */*\r\n\
+            "POST {target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: load\r\nAccept: */*\r\n\
              Content-Type: application/octet-stream\r\nContent-Length: {}\r\n\r\n",
             body.len()
         )
