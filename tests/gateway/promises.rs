@@ -165,14 +165,7 @@ fn removal_outlives_a_gateway_that_is_killed(provider: Provider) {
     e2e::eventually(e2e::DEADLINE, "the call to be under way", || {
         gateway.metrics().get("gateway_function_invocation_inflight", &labels) == Some(1.0)
     });
-    let remove = Request::new("DELETE", "/system/functions")
-        .header("Authorization", gateway.authorization().unwrap())
-        .body(json!({ "functionName": "f" }).to_string());
-    let mut removing = gateway.connect();
-    removing.send(remove.to_bytes());
-    e2e::eventually(e2e::DEADLINE, "the removal to have begun", || {
-        gateway.status("f")["availableReplicas"] == 0
-    });
+    let _removing = gateway.begin_removal("f");
     let again = gateway.try_deploy(&Function::cat("f"));
     assert_eq!(again.status(), 409, "{}", again.text());
     assert!(again.text().contains("being removed"), "{}", again.text());

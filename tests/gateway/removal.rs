@@ -6,7 +6,6 @@ use e2e::{
     Client, End, Request,
     gateway::{Function, Gateway, Provider},
 };
-use serde_json::json;
 
 use crate::gateway;
 
@@ -54,14 +53,7 @@ fn end(gateway: &Gateway, mut call: Client, version: u32) {
 /// made, started and called since: no replica takes longer to be ended.
 #[track_caller]
 fn begin_removal(gateway: &Gateway) -> Client {
-    let remove = Request::new("DELETE", "/system/functions")
-        .header("Authorization", gateway.authorization().unwrap())
-        .body(json!({ "functionName": "f" }).to_string());
-    let mut removing = gateway.connect();
-    removing.send(remove.to_bytes());
-    e2e::eventually(e2e::DEADLINE, "the removal to have begun", || {
-        gateway.status("f")["availableReplicas"] == 0
-    });
+    let removing = gateway.begin_removal("f");
     make_another(gateway);
     removing
 }

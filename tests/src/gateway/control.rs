@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::{Function, Gateway};
-use crate::{DEADLINE, Request, Response};
+use crate::{Client, DEADLINE, Request, Response, eventually};
 
 impl Gateway {
     /// One request with credentials on a new connection.
@@ -89,6 +89,27 @@ impl Gateway {
         let body = serde_json::json!({ "functionName": name });
         let response = self.send("DELETE", "/system/functions", &body);
         assert_eq!(response.status(), 202, "{}", response.text());
+    }
+
+    /// Asks for the end of a function, and returns once that has begun: the answer is still to be read.
+    ///
+    /// # Panics
+    /// When it does not begin.
+    #[must_use]
+    #[track_caller]
+    pub fn begin_removal(&self, name: &str) -> Client {
+        let body = serde_json::json!({ "functionName": name }).to_string();
+        let remove = Request::new("DELETE", "/system/functions").body(body);
+        let remove = match &self.authorization {
+            Some(field) => remove.header("Authorization", field),
+            None => remove,
+        };
+        let mut removing = self.connect();
+        removing.send(remove.to_bytes());
+        eventually(DEADLINE, "the removal to have begun", || {
+            self.status(name)["availableReplicas"] == 0
+        });
+        removing
     }
 
     /// `POST /system/scale-function/NAME`, which has to succeed.
