@@ -62,6 +62,8 @@ fn call_needs_a_good_token() {
     let issuer = Issuer::start(&turn);
     let dog = guarded("streaming").env("jwt_auth_debug", "true").start();
     assert_unauthorized(&dog.post("/", ""), "no token");
+    // Another connection has another loop, which may be quicker with its line.
+    dog.wait_for_access_lines(1);
 
     let response = call(&dog, &issuer.token("k1", &issuer.claims("ns1:fn")));
     assert_eq!(response.status(), 200, "{}", response.text());

@@ -33,6 +33,7 @@ impl Contenders {
         let mut missing = Vec::new();
         let mut all = vec![Contender::new("ours", &options.ours)];
         all[0].extra.clone_from(&options.environment);
+        all[0].through.clone_from(&options.through);
         if !options.ours.is_file() {
             return Err(format!("{}: no such file (--ours)", options.ours.display()).into());
         }
@@ -63,8 +64,8 @@ impl Contenders {
         all.push(floor);
         all.retain(|contender| !options.without.contains(&contender.name));
         let gateway = options.gateway.as_ref().map(|path| {
-            let extra = options.environment.clone();
-            Contender { kind: Kind::Gateway, extra, ..Contender::new("ours", path) }
+            let (extra, through) = (options.environment.clone(), options.through.clone());
+            Contender { kind: Kind::Gateway, extra, through, ..Contender::new("ours", path) }
         });
         let help = Command::new(&options.ours).arg("--help").output()?;
         let has_spares = String::from_utf8_lossy(&help.stdout).contains("warm_spares");

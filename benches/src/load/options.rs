@@ -26,6 +26,8 @@ usage: load [OPTION…] [SCENARIO…]        all scenarios without one; a name m
   --wrk                  let wrk measure closed loops too, to check our client
   --env NAME=VALUE       for ours only, any number of times
   --spares N             warm_spares of the scenarios about them (8)
+  --through COMMAND      runs ours through this, such as a tracer or `env`. A gateway is ended by
+                         SIGTERM then, not killed, and its replicas with it: for --rounds 1
   --output FOLDER        write report.md and report.json there
 ";
 
@@ -56,6 +58,8 @@ pub struct Options {
     pub spares: usize,
     /// On top of what ours gets anyway.
     pub environment: Vec<(String, String)>,
+    /// Words in front of ours.
+    pub through: Vec<String>,
     /// Where the report goes.
     pub output: Option<PathBuf>,
     /// As it was given.
@@ -86,6 +90,7 @@ pub fn parse(arguments: &[String]) -> Result<Action> {
         wrk: false,
         spares: 8,
         environment: Vec::new(),
+        through: Vec::new(),
         output: None,
         command: command(arguments),
     };
@@ -112,6 +117,9 @@ pub fn parse(arguments: &[String]) -> Result<Action> {
             "--threads" => options.threads = number(argument, value()?)?,
             "--wrk" => options.wrk = true,
             "--spares" => options.spares = number(argument, value()?)?,
+            "--through" => {
+                options.through = value()?.split_whitespace().map(Into::into).collect();
+            }
             "--output" => options.output = Some(value()?.into()),
             unknown if unknown.starts_with('-') => {
                 return Err(format!("no option {unknown} (load --help)").into());
@@ -137,7 +145,8 @@ pub(crate) fn pair(option: &str, value: &str) -> Result<(String, String)> {
 
 /// The command line as anyone can repeat it: paths are this machine's own affair.
 fn command(arguments: &[String]) -> String {
-    let mut command = "benches/run load".to_owned();
+    let release = std::env::var_os("RELEASE").map_or("", |_| "RELEASE=1 ");
+    let mut command = format!("{release}benches/run load");
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         if ["--ours", "--gateway", "--output"].contains(&argument.as_str()) {

@@ -2,7 +2,7 @@
 
 use e2e::{
     DEADLINE, Launch, Request, eventually,
-    play::{Play, Step, send, send_chunk},
+    play::{Play, Step, pattern, send, send_chunk},
 };
 
 use super::lines;
@@ -92,4 +92,20 @@ fn function_that_died_is_started_again() {
     assert_eq!(dog.call(&Play::new([Step::Body, Step::Exit(1)]).post("x")).status(), 502);
     eventually(DEADLINE, "the next start", || lines(&dog, "pids").len() == 2);
     eventually(DEADLINE, "the function to serve", || dog.call(&Request::get("/")).status() == 200);
+}
+
+/// The loop hears that the socket has room again only after a write that found it full.
+#[test]
+fn request_that_the_function_reads_late_arrives_whole() {
+    let body = pattern(4 << 20);
+    let dog = unix("").start_ready();
+    let mut client = dog.connect();
+    for _ in 0..2 {
+        let play = Play::new([Step::Pause(100), Step::Body, Step::Reply]);
+        let response = client.call(&play.post(&body));
+        assert!(response.status() == 200 && response.body == body, "{}", dog.log());
+        // The socket takes this one at once.
+        let response = client.call(&Play::new([Step::Body, Step::Reply]).post("few"));
+        assert_eq!(response.text(), "few");
+    }
 }
