@@ -80,7 +80,7 @@ fn serve(port: &str, socket: &str) -> Result<(), Box<dyn Error>> {
         };
         let listener = server::bind(SocketAddr::from(([127, 0, 0, 1], port.parse()?)))?;
         let timeouts = Timeouts { head: Some(minute), idle: Some(minute), write: Some(minute) };
-        let loops = Loops::new(runtimes::Runtimes::start()?.into());
+        let loops = Loops::new(runtimes::Runtimes::start(runtimes::Work::Any)?.into());
         let front = Arc::new(front);
         tokio::select! {
             () = server::accept(listener, Origin::Outside, front, timeouts, doors, loops) => {}

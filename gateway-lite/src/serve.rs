@@ -9,7 +9,7 @@ use watchdog::{
     doors::Doors,
     log::{self, Log},
     metrics::Metrics,
-    runtimes::Runtimes,
+    runtimes::{Runtimes, Work},
 };
 
 use crate::{
@@ -136,7 +136,7 @@ impl Gateway {
             idle: settings.idle_timeout,
             write: settings.write_timeout,
         };
-        let loops = Loops::new(Runtimes::start()?.into());
+        let loops = Loops::new(Runtimes::start(Work::Any)?.into());
         let mut listeners = JoinSet::new();
         let mut listen = |listener, origin| {
             let (front, doors) = (Arc::clone(&front), doors.clone());

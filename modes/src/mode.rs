@@ -36,6 +36,15 @@ impl Config {
             Self::Upstream(_) | Self::Static(_) => false,
         }
     }
+
+    /// Whether calls are answered without another process.
+    #[must_use]
+    pub fn works_alone(&self) -> bool {
+        match self {
+            Self::Classic(_) | Self::Streaming(_) | Self::Upstream(_) => false,
+            Self::Static(_) => true,
+        }
+    }
 }
 
 /// A way to answer requests.

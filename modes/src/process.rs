@@ -32,6 +32,7 @@ mod group;
 pub mod init;
 mod launcher;
 mod pipes;
+mod policy;
 mod program;
 mod spawn;
 mod watch;
@@ -45,6 +46,7 @@ pub use self::{
     group::Reaper,
     launcher::{Input, Launcher, Stderr},
     pipes::Pipes,
+    policy::Policy,
     program::{Program, Unresolved},
     spawn::keep_exit_statuses,
 };

@@ -62,6 +62,24 @@ pub fn descendants(pid: u32) -> Vec<Process> {
     found
 }
 
+/// Scheduling policies of a process's threads of this name: 0 is `SCHED_OTHER`, 3 is `SCHED_BATCH`.
+#[must_use]
+pub fn policies(pid: u32, name: &str) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    threads
+        .flatten()
+        .filter_map(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+            let (head, tail) = stat.rsplit_once(") ")?;
+            // The 41st field of all, the third is the first behind the name.
+            let policy = tail.split(' ').nth(41 - 3)?;
+            head.ends_with(&format!("({name}")).then(|| policy.parse().ok())?
+        })
+        .collect()
+}
+
 /// Every process, not yet dead, that was started with this line in its environment. It finds what
 /// has left its parent, its group and its session, because none of that changes the environment.
 #[must_use]

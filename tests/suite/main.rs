@@ -21,6 +21,7 @@ mod memory;
 mod metrics;
 mod processes;
 mod saturated;
+mod scheduling;
 mod serializing;
 mod settings;
 mod shutdown;

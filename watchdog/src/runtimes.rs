@@ -14,6 +14,19 @@ use std::{io, sync::mpsc, thread};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::diligence::Diligence;
+
+mod diligence;
+
+/// What the loops are for, as far as the scheduler is told.
+#[derive(Clone, Copy, Debug)]
+pub enum Work {
+    /// Calls of other processes, which may be started there and would inherit what a loop is told.
+    Any,
+    /// All of a call is done there, and no process is started.
+    Alone,
+}
+
 /// The loops of calls. Dropped, it ends them.
 #[derive(Debug)]
 pub struct Runtimes {
@@ -21,6 +34,7 @@ pub struct Runtimes {
     handles: Vec<Handle>,
     most: usize,
     next: usize,
+    work: Work,
     stop: CancellationToken,
     _end: DropGuard,
 }
@@ -30,7 +44,13 @@ pub struct Runtimes {
 /// # Errors
 /// The kernel's.
 pub fn current() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
+    builder().build()
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all();
+    builder
 }
 
 impl Runtimes {
@@ -38,11 +58,11 @@ impl Runtimes {
     ///
     /// # Errors
     /// A thread or its loop could not be started.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(work: Work) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let most = thread::available_parallelism().map_or(1, usize::from);
-        let handles = vec![start(stop.clone())?];
-        Ok(Self { handles, most, next: 0, _end: stop.clone().drop_guard(), stop })
+        let handles = vec![start(work, stop.clone())?];
+        Ok(Self { handles, most, next: 0, work, _end: stop.clone().drop_guard(), stop })
     }
 
     /// Where the next connection goes.
@@ -50,7 +70,7 @@ impl Runtimes {
         let place = self.next % self.most;
         self.next = place + 1;
         if place == self.handles.len() {
-            match start(self.stop.clone()) {
+            match start(self.work, self.stop.clone()) {
                 Ok(handle) => self.handles.push(handle),
                 Err(error) => {
                     tracing::warn!("cannot start another loop for calls: {error}");
@@ -62,10 +82,15 @@ impl Runtimes {
     }
 }
 
-fn start(stop: CancellationToken) -> io::Result<Handle> {
+fn start(work: Work, stop: CancellationToken) -> io::Result<Handle> {
     let (tell, told) = mpsc::channel();
     thread::Builder::new().name("call".to_owned()).spawn(move || {
-        let runtime = match current() {
+        let mut builder = builder();
+        if let Work::Alone = work {
+            let diligence = Diligence::new();
+            builder.on_thread_park(move || diligence.judge());
+        }
+        let runtime = match builder.build() {
             Ok(runtime) => runtime,
             Err(error) => return drop(tell.send(Err(error))),
         };
@@ -86,7 +111,7 @@ mod tests {
     fn every_cpu_has_its_turn() {
         let runtime = current().unwrap();
         let ran: Vec<_> = runtime.block_on(async {
-            let mut runtimes = Runtimes::start().unwrap();
+            let mut runtimes = Runtimes::start(Work::Any).unwrap();
             let count = runtimes.most;
             let mut ran = Vec::new();
             for _ in 0..2 * count {

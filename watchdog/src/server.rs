@@ -18,7 +18,7 @@ use crate::{
     log::Log,
     metrics::Metrics,
     router::Router,
-    runtimes::Runtimes,
+    runtimes::{Runtimes, Work},
     signal::Stop,
 };
 
@@ -93,10 +93,12 @@ pub async fn run(config: Config, log: Arc<Log>) -> Result<(), Error> {
         }),
     };
     let lock_path = config.health.lock_file.clone();
-    let mut runtimes = Runtimes::start()?;
+    let work = if config.mode.works_alone() { Work::Alone } else { Work::Any };
+    let mut runtimes = Runtimes::start(work)?;
     // A loop that started the last spare is behind others in the scheduler's account, and what a
     // function writes would not wake it at once: spares have one of their own.
-    let mut spares = config.mode.has_spares().then(Runtimes::start).transpose()?;
+    let has_spares = config.mode.has_spares();
+    let mut spares = has_spares.then(|| Runtimes::start(Work::Any)).transpose()?;
     let mode = {
         // What it keeps running is no work of the first thread.
         let _keeper = spares.as_mut().unwrap_or(&mut runtimes).in_turn().enter();
