@@ -46,7 +46,7 @@ pub use self::{
     group::Reaper,
     launcher::{Input, Launcher, Stderr},
     pipes::Pipes,
-    policy::Policy,
+    policy::{Policy, used},
     program::{Program, Unresolved},
     spawn::keep_exit_statuses,
 };

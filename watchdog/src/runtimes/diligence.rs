@@ -12,11 +12,10 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use modes::process::Policy;
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use modes::process::{Policy, used};
 
 /// How long a loop is watched before it is judged.
 const WINDOW: Duration = Duration::from_millis(20);
@@ -29,7 +28,7 @@ pub(super) struct Diligence(Mutex<State>);
 struct State {
     policy: Policy,
     /// When the window began, and what the thread had used of a CPU then.
-    since: Duration,
+    since: Instant,
     used: Duration,
 }
 
@@ -37,21 +36,20 @@ impl Diligence {
     pub(super) fn new() -> Self {
         Self(Mutex::new(State {
             policy: Policy::Other,
-            since: Duration::ZERO,
+            since: Instant::now(),
             used: Duration::ZERO,
         }))
     }
 
     /// Judges the calling thread, always the same one, which is about to wait for work.
     pub(super) fn judge(&self) {
-        // Exact to 4 ms, and read without a system call or the hardware's clock.
-        let now = read(ClockId::MonotonicCoarse);
+        let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let window = now.saturating_sub(state.since);
+        let window = now.saturating_duration_since(state.since);
         if window < WINDOW {
             return;
         }
-        let used = read(ClockId::ThreadCPUTime);
+        let used = used();
         let next = next(state.policy, window, used.saturating_sub(state.used));
         // Who may not change it goes on as they were.
         if next != state.policy && next.enter().is_ok() {
@@ -68,11 +66,6 @@ fn next(policy: Policy, window: Duration, used: Duration) -> Policy {
         Policy::Batch if used < window / 16 => Policy::Other,
         as_before => as_before,
     }
-}
-
-fn read(clock: ClockId) -> Duration {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(clock);
-    Duration::new(tv_sec.try_into().unwrap_or_default(), tv_nsec.try_into().unwrap_or_default())
 }
 
 #[cfg(test)]
